@@ -1,0 +1,1 @@
+"""The only place with SQL. Functions take a transaction (`store.database.Tx`) and return model values."""

@@ -1,0 +1,1 @@
+"""The messages and paths that processes share, and the one HTTP client."""

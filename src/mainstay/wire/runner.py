@@ -1,0 +1,200 @@
+"""What a runner and the server say to each other, as JSON. Every message is idempotent: a repeat is harmless.
+
+    POST  /runner/v1/hello                          Hello     -> Welcome        at start and after every 410
+    POST  /runner/v1/poll                           Poll      -> Orders         long poll; takes work, renews leases
+    POST  /runner/v1/attempts/ID/progress           Progress  -> Stored
+    POST  /runner/v1/attempts/ID/log?offset=N       bytes     -> Stored         Content-Encoding: zstd or none
+    PUT   /runner/v1/attempts/ID/tests              JSON lines of TestReport -> Stored    whole file, zstd or none
+    PUT   /runner/v1/attempts/ID/artifacts/NAME     bytes     -> Stored         zip, digest in Digest header
+    POST  /runner/v1/attempts/ID/finish             Finish    -> Stored         repeated until it is answered
+
+Authorization: `Bearer TOKEN` (from `mainstay runner-token`), and from `poll` on `Mainstay-Runner: ID`. A runner speaks
+only for attempts it holds or held. Errors are `application/problem+json`: 401 bad token, 404 no such attempt,
+409 offset beyond what is stored (`stored` in the body tells where to go on), 410 say hello again.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from mainstay.model.job import Annotation, StepResult
+from mainstay.model.plan import Json, PlannedJob
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base of all messages: unknown fields are refused."""
+
+
+class Hello(Message):
+    """A runner presents itself. `holding` are the attempts whose journal it has: running ones and undelivered ends."""
+
+    name: str
+    boot: str
+    """Random, new at every start of the process."""
+    version: str
+    labels: tuple[str, ...]
+    capacity: int
+    executor: str
+    holding: tuple[int, ...] = ()
+    system: str = ""
+    """`Linux 6.1 x86_64`, for people."""
+
+
+class Welcome(Message):
+    """The server's answer: which runner it is, and what to do with the attempts it holds."""
+
+    runner: int
+    lease_s: float
+    """Each poll renews the leases of the attempts named in it for this long."""
+    poll_s: float
+    """How long the server may keep a poll open."""
+    log_limit_bytes: int
+    drop: tuple[int, ...] = ()
+    """Attempts nobody wants any more: delete their journals."""
+
+
+class Poll(Message):
+    """Asks for work, renews leases. `free` slots may be 0: then only leases are renewed and cancels heard."""
+
+    boot: str
+    free: int
+    running: tuple[int, ...] = ()
+    wait_s: float = 25.0
+    """The server answers at the latest after this long; 0 at once."""
+    draining: bool = False
+
+
+class Source(Message):
+    """Where the commit comes from."""
+
+    repository: str
+    repository_id: int
+    path: str
+    """Path of the smart HTTP repository on the server: `/git/NAME.git`."""
+    token: str
+    """Opens that repository, to read, while this attempt lives: basic auth, any user name."""
+    commit: str
+    tree: str
+    ref: str
+
+
+class Assignment(Message):
+    """One attempt to run."""
+
+    attempt: int
+    job: int
+    number: int
+    build: int
+    build_number: int
+    url: str
+    """The build's page."""
+    source: Source
+    plan: PlannedJob
+    """The job as planned; the runner evaluates the step templates with `contexts`."""
+    name: str
+    matrix: dict[str, Json]
+    contexts: dict[str, Json]
+    """`github`, `needs`, `vars`, `inputs`, `strategy`, `secrets` as the expressions see them."""
+    masks: tuple[str, ...] = ()
+    """Values that must never be printed."""
+    trusted: bool = True
+    time_limit_s: float = 21600.0
+    allowed_to_fail: bool = False
+
+
+class Cancel(Message):
+    """Stop that attempt."""
+
+    attempt: int
+    reason: str
+
+
+class Orders(Message):
+    """The answer to a poll."""
+
+    assign: tuple[Assignment, ...] = ()
+    cancel: tuple[Cancel, ...] = ()
+    drop: tuple[int, ...] = ()
+    """Named as running but not yours any more: stop and forget."""
+    drain: bool = False
+    """Take no new work and end when the running jobs have ended."""
+
+
+class Progress(Message):
+    """The attempt's steps as far as they are known. `sequence` rises; an older one than stored is ignored."""
+
+    sequence: int
+    steps: tuple[StepResult, ...] = ()
+    commit: str | None = None
+    started_at: datetime | None = None
+
+
+class Artifact(Message):
+    """A named bundle of files that a job kept."""
+
+    name: str
+    size_bytes: int
+    digest: str
+    """`sha256:...`"""
+    kind: str = "artifact"
+    """`artifact` or `coverage`."""
+    retention_days: int | None = None
+
+
+class Finish(Message):
+    """How the attempt ended. All of its log is delivered before, but for `log_tail`, which may come along here."""
+
+    state: str
+    """One of `model.states.ENDED_ATTEMPT`."""
+    started_at: datetime | None
+    finished_at: datetime
+    log_bytes: int
+    """Size of the whole log."""
+    exit_code: int | None = None
+    reason: str | None = None
+    commit: str | None = None
+    steps: tuple[StepResult, ...] = ()
+    outputs: dict[str, str] = {}
+    annotations: tuple[Annotation, ...] = ()
+    summary: str | None = None
+    """Markdown, 1 MiB at most."""
+    tests: dict[str, int] = {}
+    """Counts by outcome, of the reports delivered before."""
+    log_offset: int = 0
+    """Where `log_tail` begins."""
+    log_tail: bytes = b""
+    """At most 64 KiB."""
+    log_notice: str | None = None
+    """What was left out of the log, in words: the limit was reached."""
+
+
+class Stored(Message):
+    """What is safe on the server now."""
+
+    stored: int = 0
+    """For logs: how many bytes of it, from the beginning."""
+    accepted: bool = True
+    """False: the attempt is no longer wanted; stop it and forget it."""
+    reason: str | None = None
+
+
+class TestReport(Message):
+    """One test of one attempt."""
+
+    id: str
+    """Stable over builds: `tests/test_a.py::Class::test_x[param]` or `module.Class.test_x`."""
+    outcome: str
+    """`passed`, `failed`, `error`, `skipped`."""
+    duration_s: float = 0.0
+    file: str | None = None
+    line: int | None = None
+    suite: str | None = None
+    """The class or module it belongs to."""
+    message: str | None = None
+    """First lines of why, 4 KiB at most."""
+    trace: str | None = None
+    """64 KiB at most."""
+    output: str | None = None
+    """What the test printed, 64 KiB at most."""
+    rerun: int = 0
+    """How many times it had been tried before within this attempt."""
