@@ -1,0 +1,136 @@
+"""What is said differently to SQLite and to PostgreSQL, and what their errors mean. Queries ask here, never for `tx.kind`."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, Connection, Insert, Select, Table, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from mainstay.model.errors import MainstayError, Unavailable
+from mainstay.store.transaction import Tx
+
+S = TypeVar("S", bound=Select[Any])
+
+MIGRATION_LOCK = 0x6D61696E73746179
+"""The number of PostgreSQL's advisory lock that one starting server takes: "mainstay" in ASCII."""
+
+
+def insert_ignore(tx: Tx, table: Table) -> Insert:
+    """An insert that leaves rows out whose key is there already. Add `.values(...)`, or execute it with a list."""
+    if tx.kind == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def upsert(tx: Tx, table: Table, key: Iterable[Column[Any]], update: Iterable[Column[Any]]) -> Insert:
+    """An insert that sets the columns `update` to the given values where a row with the same `key` is there already.
+
+    `key` are the columns of a primary key or unique constraint. Add `.values(...)`, or execute it with a list.
+    """
+    names = [column.name for column in key]
+    if tx.kind == "sqlite":
+        lite = sqlite.insert(table)
+        return lite.on_conflict_do_update(index_elements=names, set_={c.name: lite.excluded[c.name] for c in update})
+    post = postgresql.insert(table)
+    return post.on_conflict_do_update(index_elements=names, set_={c.name: post.excluded[c.name] for c in update})
+
+
+def for_update(tx: Tx, select: S, of: Table | Sequence[Table] | None = None) -> S:
+    """Lock the selected rows until the end of the transaction; whoever wants them meanwhile waits.
+
+    On SQLite there is one writer at a time, so nothing needs to be locked.
+    """
+    return select if tx.kind == "sqlite" else select.with_for_update(of=of)
+
+
+def for_update_skip_locked(tx: Tx, select: S, of: Table | Sequence[Table] | None = None) -> S:
+    """The same, but rows that another transaction has locked are passed over instead of waited for."""
+    return select if tx.kind == "sqlite" else select.with_for_update(of=of, skip_locked=True)
+
+
+def has_table(conn: Connection, name: str) -> bool:
+    """Whether there is a table of that name. Unlike a SELECT from it, this never breaks the transaction."""
+    if conn.dialect.name == "sqlite":
+        found = conn.execute(text("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name"), {"name": name})
+    else:
+        found = conn.execute(text("SELECT 1 WHERE to_regclass(:name) IS NOT NULL"), {"name": name})
+    return found.first() is not None
+
+
+def lock_for_migration(conn: Connection) -> None:
+    """Let one process migrate at a time. On SQLite the caller's BEGIN IMMEDIATE has seen to it."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MIGRATION_LOCK})
+
+
+def reset_counters(conn: Connection, columns: Iterable[Column[Any]]) -> None:
+    """After rows were inserted with their ids: let the next id be above them. SQLite does so by itself."""
+    if conn.dialect.name == "sqlite":
+        return
+    for column in columns:
+        table, name = column.table.name, column.name
+        conn.execute(
+            text(
+                f"SELECT setval(pg_get_serial_sequence('{table}', '{name}'), max({name})) FROM {table}"
+                f" HAVING max({name}) IS NOT NULL"
+            )
+        )
+
+
+SQLITE_UNAVAILABLE = {
+    "SQLITE_FULL": "its disk is full. Make room; nothing was changed.",
+    "SQLITE_BUSY": "another process kept it locked. Try again; see that only one server uses the file.",
+    "SQLITE_LOCKED": "another process kept it locked. Try again; see that only one server uses the file.",
+    "SQLITE_IOERR": "its disk gave an error. Check the disk and the system's log.",
+    "SQLITE_READONLY": "it may not be written. Check the owner and the rights of the file and of its folder.",
+    "SQLITE_CANTOPEN": "it cannot be opened. Check that its folder is there and who may write to it.",
+    "SQLITE_CORRUPT": "the file is damaged. Restore a backup.",
+    "SQLITE_NOTADB": "the file is not a SQLite database.",
+}
+
+POSTGRES_UNAVAILABLE = {
+    "08": "the connection to it broke. Try again.",
+    "28": "it refuses the user or the password. Check the database URL.",
+    "3D": "there is no such database. Make it with createdb, or check the database URL.",
+    "42501": "the user may not do this. Grant it the right to use and make tables in its schema.",
+    "53100": "its disk is full. Make room; nothing was changed.",
+    "53": "it is short of connections or memory. Try again; see max_connections.",
+    "55P03": "a lock was not free in time. Try again.",
+    "57014": "a statement took too long and was stopped. Try again.",
+    "57": "it is stopping or starting. Try again.",
+    "58": "its disk or system gave an error. Check the database server's log.",
+    "25006": "it is a standby that may not be written. Name the primary in the database URL.",
+}
+
+RETRIED_STATES = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: PostgreSQL has undone the transaction and asks for another try."""
+
+
+def sqlstate_of(error: BaseException) -> str:
+    """PostgreSQL's five-letter code of an error, "" if it has none."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(origin, "sqlstate", None) or "")
+
+
+def in_words(error: Exception, where: str) -> Exception:
+    """`Unavailable` with words for an error of the database's surroundings; any other error comes back as it is.
+
+    Broken constraints stay what they are (`sqlalchemy.exc.IntegrityError`): queries know what those mean.
+    """
+    if isinstance(error, MainstayError):
+        return error
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    reason = None
+    if name := getattr(origin, "sqlite_errorname", None):
+        reason = next((words for prefix, words in SQLITE_UNAVAILABLE.items() if name.startswith(prefix)), None)
+    elif state := sqlstate_of(error):
+        reason = next((words for prefix, words in POSTGRES_UNAVAILABLE.items() if state.startswith(prefix)), None)
+    elif isinstance(origin, (OSError, TimeoutError, PoolTimeout)) or getattr(error, "connection_invalidated", False):
+        reason = "it cannot be reached. Check that it runs, and the database URL."
+    if reason is None:
+        return error
+    unavailable = Unavailable(f"Cannot use {where}: {reason} ({origin})")
+    unavailable.__cause__ = error
+    return unavailable
