@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mainstay.model.changes import NewJob
 from mainstay.model.job import Job
-from mainstay.model.plan import Json
+from mainstay.model.plan import Json, Plan
 from mainstay.model.states import BuildState
 
 
@@ -37,3 +38,23 @@ class Build:
     """The event as the `github.event` context shows it."""
     trusted: bool = True
     """Whether secrets and trusted caches may reach it (promise 9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewBuild:
+    """A build to be stored, with the jobs that are known at once."""
+
+    commit: str
+    tree: str
+    ref: str
+    event: str
+    plan: Plan
+    jobs: tuple[NewJob, ...]
+    payload: dict[str, Json] = field(default_factory=dict)
+    priority: int = 0
+    trusted: bool = True
+    reason: str | None = None
+    occasion: str = ""
+    """Why it is not the same as another build of this commit: empty for pushes, the time for schedules."""
+    concurrency_group: str | None = None
+    cause: str = "push"

@@ -99,3 +99,8 @@ class Job:
     reused_from: int | None = None
     """The job whose verdict was taken over, because it tested the same tree with the same plan."""
     attempts: tuple[Attempt, ...] = ()
+    strategy: dict[str, Json] = field(default_factory=dict)
+    """The `strategy` context: `fail-fast`, `job-index`, `job-total`, `max-parallel`."""
+    concurrency_group: str | None = None
+    waits_for: str | None = None
+    """While it is waiting: `needs`, `concurrency` or `runner`."""

@@ -149,6 +149,7 @@ jobs = Table(
     Column("position", Integer, nullable=False),
     Column("state", String(20), nullable=False),
     Column("reason", Text),
+    Column("waits_for", String(20)),  # while it is waiting: needs, concurrency or runner
     Column("matrix", JsonText, nullable=False),
     Column("strategy", JsonText, nullable=False),
     Column("needs", JsonText, nullable=False),
@@ -162,6 +163,12 @@ jobs = Table(
     Column("reused_from", Id),
     Column("changed_at", Moment, nullable=False),
     Index(None, "build_id"),
+    Index(
+        None,
+        "concurrency_group",
+        sqlite_where=text("concurrency_group IS NOT NULL"),
+        postgresql_where=text("concurrency_group IS NOT NULL"),
+    ),
     # Open jobs are few beside the history: claims and "what waits" read only these.
     Index(
         "ix_jobs_queued",

@@ -1,0 +1,43 @@
+"""What a runner is told of an attempt it has been given."""
+
+import secrets
+from urllib.parse import quote
+
+from mainstay.engine import contexts, unfold
+from mainstay.store import builds, jobs, plans, tokens
+from mainstay.store.database import Tx
+from mainstay.wire.runner import Assignment, Source
+
+
+def assignment(tx: Tx, attempt_id: int) -> Assignment:
+    """Build the assignment of a claimed attempt, with a fresh token that opens its repository while it lives."""
+    job, attempt = jobs.of_attempt(tx, attempt_id)
+    row = builds.get(tx, job.build_id)
+    planned = unfold.planned(plans.get(tx, row.plan), job.key)
+    token = secrets.token_urlsafe(24)
+    jobs.set_source_token(tx, attempt_id, tokens.hash_of(token))
+    source = Source(
+        repository=row.repository,
+        repository_id=row.repository_id,
+        path=f"/git/{quote(row.repository)}.git",
+        token=token,
+        commit=row.commit,
+        tree=row.tree,
+        ref=row.ref,
+    )
+    return Assignment(
+        attempt=attempt_id,
+        job=job.id,
+        number=attempt.number,
+        build=row.id,
+        build_number=row.number,
+        url=f"/builds/{row.id}",
+        source=source,
+        plan=planned,
+        name=job.name,
+        matrix=job.matrix,
+        contexts=contexts.of_job(tx, row, job, planned, attempt.number),
+        trusted=row.trusted,
+        time_limit_s=jobs.time_limit(tx, job.id),
+        allowed_to_fail=job.allowed_to_fail,
+    )

@@ -1,0 +1,226 @@
+"""Handing out work: open polls of runners, the dispatch turn that fills them, and leases.
+
+A poll that is open in this process is a place where work can go. A turn claims queued attempts for all open polls in one
+transaction; another server's turn on the same database skips what this one has locked. An assignment whose answer got
+lost on the way is given again with the runner's next poll, which does not name it.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mainstay.engine import assign
+from mainstay.engine.clock import Clock
+from mainstay.engine.wake import Wake, Watch
+from mainstay.flow import dispatch as dispatch_flow
+from mainstay.flow.dispatch import Candidate, Match, Slot
+from mainstay.model.events import Event, EventKind
+from mainstay.store import events, jobs, runners
+from mainstay.store.database import Database, Tx
+from mainstay.wire.runner import Assignment, Cancel, Orders, Poll
+
+LEASE_S = 45.0
+"""How long an attempt is a runner's without a word from it."""
+POLL_S = 15.0
+"""How long a poll is kept open; leases are renewed at its begin and its end."""
+CONTACT_S = 10.0
+"""An idle runner's last contact is written at most this often."""
+
+log = logging.getLogger(__name__)
+
+
+class MustGreet(Exception):
+    """The runner is not known as it presents itself: it has to say hello (again)."""
+
+
+@dataclass(slots=True)
+class _OpenPoll:
+    runner_id: int
+    labels: frozenset[str]
+    free: int
+    answer: asyncio.Future[tuple[Assignment, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a poll found on arriving."""
+
+    orders: Orders
+    labels: frozenset[str]
+    draining: bool
+
+
+class Dispatch:
+    """The open polls of one server and the turn that fills them."""
+
+    def __init__(self, database: Database, clock: Clock, wake: Wake) -> None:
+        self._database = database
+        self._clock = clock
+        self._wake = wake
+        self._open: dict[int, _OpenPoll] = {}
+        self._work = asyncio.Event()
+
+    async def poll(self, runner_id: int, message: Poll) -> Orders:
+        """Answer a runner: at once with cancels and drops, else with work as soon as there is some."""
+        with self._wake.watch(f"runner:{runner_id}") as told:
+            seen = await self._greet(runner_id, message)
+            if _is_urgent(seen.orders) or message.wait_s <= 0 or seen.draining:
+                if seen.draining and not _is_urgent(seen.orders):
+                    await told.wait(min(message.wait_s, POLL_S))
+                return seen.orders
+            work = asyncio.get_running_loop().create_future()
+            poll = _OpenPoll(runner_id, seen.labels, message.free, work)
+            self._replace(poll)
+            try:
+                assigned = await self._first(work, told, min(message.wait_s, POLL_S))
+            finally:
+                if self._open.get(runner_id) is poll:
+                    del self._open[runner_id]
+            if assigned:
+                return Orders(assign=assigned)
+        return (await self._greet(runner_id, message)).orders
+
+    async def _greet(self, runner_id: int, message: Poll) -> _Seen:
+        """Read what there is to say at once; write only when a lease or the last contact is due."""
+        now = self._clock.now()
+        seen, due = await self._database.read(_look, runner_id, message, now)
+        if due:
+            seen = await self._database.write(_renew, runner_id, message, now)
+        return seen
+
+    def _replace(self, poll: _OpenPoll) -> None:
+        """One open poll per runner: an older one is answered with nothing."""
+        older = self._open.pop(poll.runner_id, None)
+        if older is not None and not older.answer.done():
+            older.answer.set_result(())
+        self._open[poll.runner_id] = poll
+        if poll.free > 0:
+            self._work.set()
+
+    @staticmethod
+    async def _first(
+        work: asyncio.Future[tuple[Assignment, ...]], told: Watch, timeout_s: float
+    ) -> tuple[Assignment, ...]:
+        """Work, or nothing when something else is to be said or the time is over."""
+        listening = asyncio.ensure_future(told.wait(timeout_s))
+        try:
+            await asyncio.wait({work, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            listening.cancel()
+        return work.result() if work.done() else ()
+
+    async def run(self) -> None:
+        """Take a turn whenever work or a free place appears. Ends when cancelled."""
+        with self._wake.watch("queue") as queue:
+            watching = asyncio.ensure_future(self._relay(queue))
+            try:
+                while True:
+                    await self._work.wait()
+                    self._work.clear()
+                    await self._turn_safely()
+            finally:
+                watching.cancel()
+
+    async def _relay(self, queue: Watch) -> None:
+        while True:
+            await queue.wait()
+            self._work.set()
+
+    async def _turn_safely(self) -> None:
+        try:
+            await self.turn()
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("The dispatch turn failed; it is tried again in a second")
+            asyncio.get_running_loop().call_later(1.0, self._work.set)
+
+    async def turn(self) -> int:
+        """Claim queued attempts for the open polls; give how many."""
+        slots = [
+            Slot(poll.runner_id, poll.labels, poll.free)
+            for poll in self._open.values()
+            if poll.free > 0 and not poll.answer.done()
+        ]
+        if not slots:
+            return 0
+        given = await self._database.write(_claim, slots, self._clock.now())
+        for runner_id, assigned in given.items():
+            poll = self._open.get(runner_id)
+            if poll is not None and not poll.answer.done():
+                poll.answer.set_result(tuple(assigned))
+            # Else the poll is gone: its runner's next one does not name these attempts and gets them again.
+        return sum(len(assigned) for assigned in given.values())
+
+
+def _is_urgent(orders: Orders) -> bool:
+    return bool(orders.assign or orders.cancel or orders.drop)
+
+
+def _look(tx: Tx, runner_id: int, message: Poll, now: datetime) -> tuple[_Seen, bool]:
+    """What to tell a runner at once, and whether something about it is due to be written."""
+    row = runners.row(tx, runner_id)
+    if row.boot != message.boot:
+        raise MustGreet
+    held = {each.id: each for each in jobs.held_by(tx, runner_id)}
+    named = set(message.running)
+    unknown = [key for key in held if key not in named]
+    orders = Orders(
+        cancel=tuple(Cancel(key, held[key].cancel_reason) for key in named & held.keys() if held[key].cancel_reason),
+        drop=tuple(jobs.not_running(tx, sorted(named - held.keys()))),
+        drain=row.draining,
+    )
+    due = bool(unknown or (named & held.keys())) or row.last_contact_at < now - timedelta(seconds=CONTACT_S)
+    return _Seen(orders, frozenset(row.labels), row.draining or message.draining), due
+
+
+def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime) -> _Seen:
+    """Renew leases and the last contact, and give again what the runner does not know it has."""
+    seen, _ = _look(tx, runner_id, message, now)
+    runners.change(tx, runner_id, last_contact_at=now)
+    held = [each.id for each in jobs.held_by(tx, runner_id)]
+    jobs.renew(tx, held, now + timedelta(seconds=LEASE_S))
+    again = tuple(assign.assignment(tx, key) for key in held if key not in message.running)
+    orders = Orders(assign=again, cancel=seen.orders.cancel, drop=seen.orders.drop, drain=seen.orders.drain)
+    return _Seen(orders, seen.labels, seen.draining)
+
+
+def _claim(tx: Tx, slots: list[Slot], now: datetime) -> dict[int, list[Assignment]]:
+    """One dispatch turn: read the queue's head, match, claim, and build the assignments."""
+    places = sum(slot.free for slot in slots)
+    candidates = [
+        Candidate(each.attempt_id, each.job_id, each.repository_id, each.priority, frozenset(_labels(fit)))
+        for repository_id, fit in jobs.queued_fits(tx)
+        if any(frozenset(_labels(fit)) <= slot.labels for slot in slots)
+        for each in jobs.queued(tx, repository_id, fit, places)
+    ]
+    if not candidates:
+        return {}
+    matches = dispatch_flow.plan(candidates, slots, jobs.running_by_repository(tx))
+    given: dict[int, list[Assignment]] = {}
+    for match in matches:
+        given.setdefault(match.runner_id, []).append(_give(tx, match, now))
+    return given
+
+
+def _labels(fit: str) -> list[str]:
+    return [label for label in fit.split(",") if label]
+
+
+def _give(tx: Tx, match: Match, now: datetime) -> Assignment:
+    runner = runners.row(tx, match.runner_id)
+    jobs.claim(tx, match.attempt_id, match.job_id, match.runner_id, runner.name, now + timedelta(seconds=LEASE_S), now)
+    assignment = assign.assignment(tx, match.attempt_id)
+    event = Event(
+        EventKind.ATTEMPT_ASSIGNED,
+        now,
+        f"{runner.name} had a free place",
+        repository_id=match.repository_id,
+        build_id=assignment.build,
+        job_id=match.job_id,
+        attempt_id=match.attempt_id,
+        runner_id=match.runner_id,
+    )
+    events.add(tx, [event])
+    return assignment

@@ -1,0 +1,84 @@
+"""Runners that present themselves: who they are, what they hold, and what became of what they held before."""
+
+import re
+from datetime import datetime
+
+from mainstay.engine import results
+from mainstay.engine.dispatch import LEASE_S, POLL_S
+from mainstay.flow.result import End
+from mainstay.model.changes import EndAttempt
+from mainstay.model.errors import BadInput, NotAllowed
+from mainstay.model.events import Event, EventKind
+from mainstay.model.states import AttemptState
+from mainstay.store import events, jobs, runners
+from mainstay.store.database import Tx
+from mainstay.wire.runner import Hello, Welcome
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,62}")
+MAX_LABELS = 64
+MAX_CAPACITY = 512
+LOG_LIMIT_BYTES = 1024 * 1024 * 1024
+
+
+def hello(tx: Tx, token_id: int, message: Hello, now: datetime) -> Welcome:
+    """Enrol a runner or recognise it; attempts it was given and does not hold any more are lost from now on."""
+    _check(message)
+    runner_id = _enrol(tx, token_id, message, now)
+    holding = set(message.holding)
+    for held in jobs.held_by(tx, runner_id):
+        if held.id not in holding:
+            _give_up(tx, held.id, now, f"{message.name} was started anew without it")
+    drop = tuple(jobs.not_running(tx, sorted(holding)))
+    tx.wake("runners")
+    return Welcome(
+        runner=runner_id, lease_s=LEASE_S, poll_s=POLL_S, log_limit_bytes=LOG_LIMIT_BYTES, drop=drop
+    )
+
+
+def _check(message: Hello) -> None:
+    if not NAME.fullmatch(message.name):
+        raise BadInput(f"{message.name[:120]!r} is no name for a runner: letters, digits, '.', '_' and '-', at most 100")
+    if not 1 <= message.capacity <= MAX_CAPACITY:
+        raise BadInput(f"a runner's capacity is a number from 1 to {MAX_CAPACITY}, not {message.capacity}")
+    bad = [label for label in message.labels if not LABEL.fullmatch(label)]
+    if bad or len(message.labels) > MAX_LABELS:
+        raise BadInput(f"{bad[0][:80]!r} is no label" if bad else f"more than {MAX_LABELS} labels")
+
+
+def _enrol(tx: Tx, token_id: int, message: Hello, now: datetime) -> int:
+    values: dict[str, object] = {
+        "boot": message.boot[:64],
+        "labels": sorted(set(message.labels)),
+        "capacity": message.capacity,
+        "executor": message.executor[:20],
+        "version": message.version[:40],
+        "system": message.system[:200],
+        "removed_at": None,
+    }
+    known = runners.row_by_name(tx, message.name)
+    if known is None:
+        runner_id = runners.enrol(tx, values | {"name": message.name, "token_id": token_id}, now)
+    elif known.token_id not in (token_id, None):
+        raise NotAllowed(f"the name {message.name} belongs to a runner with another token; choose another name")
+    else:
+        runner_id = known.id
+        runners.change(tx, runner_id, last_contact_at=now, token_id=token_id, **values)
+    if known is None or known.boot != message.boot:
+        event = Event(EventKind.RUNNER_ONLINE, now, f"{message.name} said hello", runner_id=runner_id)
+        events.add(tx, [event])
+    return runner_id
+
+
+def _give_up(tx: Tx, attempt_id: int, now: datetime, reason: str) -> None:
+    jobs.lock_build_of(tx, attempt_id)
+    job, attempt = jobs.of_attempt(tx, attempt_id)
+    end = End(EndAttempt(attempt_id, AttemptState.LOST, finished_at=now, reason=reason), cause=reason)
+    results.conclude(tx, job, attempt, end, now)
+
+
+def give_up_expired(tx: Tx, now: datetime) -> datetime | None:
+    """Give up the attempts whose lease ran out; give the moment the next one would."""
+    for attempt_id in jobs.expired(tx, now):
+        _give_up(tx, attempt_id, now, f"its runner was not heard of for {LEASE_S:.0f} s")
+    return jobs.next_expiry(tx)

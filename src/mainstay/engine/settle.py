@@ -1,0 +1,115 @@
+"""What follows for a build when one of its jobs has changed: start what may start, stop what must, tell its end.
+
+Runs inside the transaction of the change that caused it, and again for every change it makes, until nothing follows.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from mainstay.engine import unfold
+from mainstay.flow import build as build_flow
+from mainstay.flow import result as result_flow
+from mainstay.model.changes import AddJob, Change, FillJob, NewJob, Tell
+from mainstay.model.events import Event, EventKind
+from mainstay.model.job import Job
+from mainstay.model.states import ENDED_BUILD, ENDED_JOB, BuildState, JobState
+from mainstay.store import builds, changes, events, jobs, plans
+from mainstay.store.builds import BuildRow
+from mainstay.store.database import Tx
+
+MAX_ROUNDS = 300
+"""A build has at most 256 jobs; each round ends or starts at least one of them."""
+
+
+def settle(tx: Tx, build_id: int, now: datetime, cause: str) -> BuildState:
+    """Carry a build forward after a change of its jobs; give its state."""
+    for _ in range(MAX_ROUNDS):
+        found = jobs.of_build(tx, build_id)
+        state = build_flow.state(found)
+        if state in ENDED_BUILD:
+            _tell_end(tx, build_id, found, state, now, cause)
+            return state
+        following = _following(tx, build_id, found, now)
+        if not following:
+            return state
+        changes.apply(tx, following, now)
+    raise RuntimeError(f"build {build_id} did not settle in {MAX_ROUNDS} rounds")
+
+
+def _following(tx: Tx, build_id: int, found: Sequence[Job], now: datetime) -> list[Change]:
+    """The next changes that follow from the present states, or none."""
+    following: list[Change] = list(_fail_fast(found, now))
+    if following:
+        return following
+    ready = [job for job in found if job.waits_for == "needs" and build_flow.needs_ended(job, found)]
+    if ready:
+        row = builds.get(tx, build_id)
+        for job in ready:
+            following.extend(_start(tx, row, job, found, now))
+        return following
+    return list(_within_limits(found))
+
+
+def _start(tx: Tx, row: BuildRow, job: Job, found: Sequence[Job], now: datetime) -> list[Change]:
+    """Put the real jobs in the place of one that waited for its needs."""
+    planned = unfold.planned(plans.get(tx, row.plan), job.key)
+    cause = f"{', '.join(job.needs)} ended"
+    first, *rest = unfold.instances(tx, row, planned, found, job.position)
+    following: list[Change] = [FillJob(job.id, first, cause)]
+    following.extend(AddJob(row.id, row.repository_id, other, cause) for other in rest)
+    following.append(_tell(_kind(first), row.repository_id, row.id, job.id, now, first.reason or cause))
+    return following
+
+
+def _kind(job: NewJob) -> EventKind:
+    if job.state in ENDED_JOB:
+        return EventKind.JOB_ENDED
+    return EventKind.JOB_QUEUED if job.state == JobState.QUEUED else EventKind.JOB_WAITING
+
+
+def _fail_fast(found: Sequence[Job], now: datetime) -> list[Change]:
+    """Cancel the other jobs of a matrix in which one has failed, unless it says `fail-fast: false`."""
+    failed = {job.key: job for job in found if job.state == JobState.FAILED and job.strategy.get("fail-fast")}
+    following: list[Change] = []
+    for job in found:
+        if job.key in failed and job.state not in ENDED_JOB and job.strategy.get("job-total", 1) > 1:
+            if any(attempt.cancel_reason for attempt in job.attempts if attempt.finished_at is None):
+                continue
+            reason = f"{failed[job.key].name} failed (fail-fast)"
+            following.extend(result_flow.cancel(job, now, reason))
+    return following
+
+
+def _within_limits(found: Sequence[Job]) -> list[Change]:
+    """Queue the next jobs of a matrix held back by `max-parallel`."""
+    following: list[Change] = []
+    for job in found:
+        if job.waits_for != "max-parallel":
+            continue
+        limit = int(job.strategy.get("max-parallel") or 1)
+        active = sum(
+            1 for other in found if other.key == job.key and other.state in (JobState.QUEUED, JobState.RUNNING)
+        )
+        active += sum(1 for change in following if isinstance(change, FillJob) and change.job.key == job.key)
+        if active < limit:
+            following.append(FillJob(job.id, unfold.released(job), "a place of max-parallel became free"))
+    return following
+
+
+def _tell_end(tx: Tx, build_id: int, found: Sequence[Job], state: BuildState, now: datetime, cause: str) -> None:
+    repository_id = found[0].repository_id
+    event = Event(
+        EventKind.BUILD_ENDED,
+        now,
+        cause,
+        repository_id=repository_id,
+        build_id=build_id,
+        details={"state": state.value},
+    )
+    events.add(tx, [event])
+
+
+def _tell(kind: EventKind, repository_id: int, build_id: int, job_id: int, now: datetime, cause: str) -> Tell:
+    return Tell(Event(kind, now, cause, repository_id=repository_id, build_id=build_id, job_id=job_id))
+
+

@@ -1,0 +1,60 @@
+"""Folding jobs into a build's state, and which of its jobs may start now."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from mainstay.model.job import Job
+from mainstay.model.states import ENDED_JOB, BuildState, JobState
+
+_OPEN_ORDER = (JobState.RUNNING, JobState.QUEUED, JobState.WAITING)
+
+
+def fold(states: Iterable[JobState]) -> BuildState:
+    """A build's state from the states of its jobs.
+
+    Open: `running` once anything has started or ended, else `queued` if anything is, else `waiting`. Ended: the worst of
+    its jobs decides (failed, cancelled, allowed); neutral and skipped jobs do not hide that others passed, but a build
+    in which nothing passed is never green.
+    """
+    counts = Counter(states)
+    if any(counts[state] for state in _OPEN_ORDER):
+        if counts[JobState.RUNNING] or any(counts[state] for state in ENDED_JOB - {JobState.SKIPPED}):
+            return BuildState.RUNNING
+        return BuildState.QUEUED if counts[JobState.QUEUED] else BuildState.WAITING
+    for state in (JobState.FAILED, JobState.CANCELLED, JobState.ALLOWED, JobState.PASSED, JobState.NEUTRAL):
+        if counts[state]:
+            return BuildState(state.value)
+    return BuildState.SKIPPED if counts else BuildState.NEUTRAL
+
+
+def state(jobs: Iterable[Job]) -> BuildState:
+    """A build's state from its jobs."""
+    return fold(job.state for job in jobs)
+
+
+def verdict(states: Iterable[BuildState]) -> BuildState:
+    """A commit's state from the states of its builds; the same fold, one level up."""
+    return fold(JobState(state.value) for state in states)
+
+
+def needs_ended(job: Job, jobs: Sequence[Job]) -> bool:
+    """Whether every job that `job` needs has ended. A key that was expanded counts when all its jobs have ended."""
+    return all(other.state in ENDED_JOB for other in jobs if other.key in job.needs)
+
+
+def needs_result(key: str, jobs: Sequence[Job]) -> str:
+    """The `needs.KEY.result` that GitHub documents: `success`, `failure`, `cancelled` or `skipped`."""
+    states = {job.state for job in jobs if job.key == key}
+    if JobState.FAILED in states:
+        return "failure"
+    if JobState.CANCELLED in states:
+        return "cancelled"
+    if states & {JobState.PASSED, JobState.ALLOWED}:
+        return "success"
+    return "skipped"
+
+
+def waiting_reason(job: Job, jobs: Sequence[Job]) -> str:
+    """Why a job with needs has not started, in words."""
+    names = sorted({other.key for other in jobs if other.key in job.needs and other.state not in ENDED_JOB})
+    return f"waits for {', '.join(names)}"

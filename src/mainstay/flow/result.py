@@ -1,0 +1,174 @@
+"""What the end of an attempt means for its job: `decide` for one end, `lost` for leases that ran out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from mainstay.flow import job as job_flow
+from mainstay.flow.job import Move
+from mainstay.model.changes import AddAttempt, AskCancel, Change, EndAttempt, MoveJob, Tell
+from mainstay.model.events import Event, EventKind
+from mainstay.model.job import Attempt, Job
+from mainstay.model.plan import Retry
+from mainstay.model.states import ENDED_ATTEMPT, ENDED_JOB, OPEN_ATTEMPT, AttemptState, JobState
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What to write, and whether the end was taken."""
+
+    accepted: bool
+    changes: tuple[Change, ...] = ()
+    reason: str | None = None
+    job_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An attempt's end as reported. `order` carries everything that is written with it."""
+
+    order: EndAttempt
+    outputs: dict[str, str] = field(default_factory=dict)
+    cause: str = "reported by its runner"
+
+    @property
+    def state(self) -> AttemptState:
+        """How it ended."""
+        return self.order.state
+
+
+def decide(job: Job, attempt: Attempt, end: End, retry: Retry, now: datetime) -> Outcome:
+    """Take or ignore the end of `attempt`, which belongs to `job` (all attempts given).
+
+    An open attempt's end is always taken. One that was given up as lost is taken if it really finished and nobody else
+    has finished the job since. Anything else is stale and changes nothing.
+    """
+    if attempt.state in OPEN_ATTEMPT:
+        return _take(job, attempt, end, retry, now)
+    if attempt.state == end.state:
+        return Outcome(accepted=True, reason="stored before")
+    came_back = attempt.state == AttemptState.LOST and end.state not in (AttemptState.LOST, AttemptState.BROKEN)
+    if came_back and job.state not in ENDED_JOB and end.state != AttemptState.CANCELLED:
+        outcome = _take(job, attempt, replace(end, cause="finished while it was given up as lost"), retry, now)
+        return replace(outcome, changes=(*_call_off(job, attempt, now), *outcome.changes))
+    why = f"attempt {attempt.number} had already ended as {attempt.state}, the job is {job.state}"
+    return Outcome(accepted=False, reason=why, changes=(_tell(EventKind.ATTEMPT_IGNORED, job, attempt, now, why),))
+
+
+def _take(job: Job, attempt: Attempt, end: End, retry: Retry, now: datetime) -> Outcome:
+    state = end.state
+    cancelled = attempt.cancel_reason is not None
+    if cancelled and state in (AttemptState.LOST, AttemptState.BROKEN):
+        state = AttemptState.CANCELLED  # it was to be stopped anyway: no retry
+    move = job_flow.move_for_end(
+        state,
+        allowed_to_fail=job.allowed_to_fail,
+        retries_left=state.value in retry.on and _retries(job) < retry.max,
+    )
+    order = replace(end.order, state=state, reason=end.order.reason or (attempt.cancel_reason if cancelled else None))
+    changes: list[Change] = [order]
+    changes.append(_tell(EventKind.ATTEMPT_ENDED, job, attempt, now, end.cause, state=state, reason=order.reason))
+    if job.state in ENDED_JOB:
+        return Outcome(accepted=True, changes=tuple(changes))
+    if any(other.id != attempt.id and other.state == AttemptState.RUNNING for other in job.attempts) and (
+        move is Move.RETRY or state == AttemptState.CANCELLED
+    ):
+        return Outcome(accepted=True, changes=tuple(changes))
+    new = job_flow.after(job.state, move)
+    reason = _job_reason(attempt, state, order, move, job)
+    if move is Move.RETRY:
+        if not any(other.id != attempt.id and other.state in OPEN_ATTEMPT for other in job.attempts):
+            number = max(other.number for other in job.attempts) + 1
+            changes.append(AddAttempt(job.id, number, f"retry after {state}"))
+            changes.append(MoveJob(job.id, new, reason))
+        return Outcome(accepted=True, changes=tuple(changes))
+    changes.append(MoveJob(job.id, new, reason, outputs=end.outputs or None))
+    changes.append(_tell(EventKind.JOB_ENDED, job, attempt, now, f"attempt {attempt.number} {state}", state=new))
+    return Outcome(accepted=True, changes=tuple(changes), job_ended=True)
+
+
+def _job_reason(attempt: Attempt, state: AttemptState, order: EndAttempt, move: Move, job: Job) -> str | None:
+    if move is Move.RETRY:
+        return f"attempt {attempt.number} was {state}: {order.reason or 'no reason was given'}; trying again"
+    if state in (AttemptState.LOST, AttemptState.BROKEN):
+        tries = _retries(job) + 1
+        return f"{state} {tries} times, the last time because: {order.reason or 'no reason was given'}"
+    return order.reason
+
+
+def _retries(job: Job) -> int:
+    """How many tries of the present run went without a word about the code (a re-run starts counting anew)."""
+    count = 0
+    for attempt in sorted(job.attempts, key=lambda each: -each.number):
+        if attempt.cause.startswith("retry"):
+            count += 1
+        else:
+            break
+    return count
+
+
+def _call_off(job: Job, came_back: Attempt, now: datetime) -> Iterable[Change]:
+    """End or stop the other open attempts of a job whose lost attempt came back with a result."""
+    reason = f"attempt {came_back.number} came back with its result"
+    for attempt in job.attempts:
+        if attempt.id == came_back.id:
+            continue
+        if attempt.state == AttemptState.QUEUED:
+            yield EndAttempt(attempt.id, AttemptState.CANCELLED, finished_at=now, reason=reason)
+        elif attempt.state == AttemptState.RUNNING:
+            yield AskCancel(attempt.id, attempt.runner_id, reason)
+
+
+def lost(job: Job, attempt: Attempt, retry: Retry, now: datetime, reason: str) -> Outcome:
+    """What follows when the runner of a running attempt is given up."""
+    if attempt.state in ENDED_ATTEMPT:
+        return Outcome(accepted=False, reason=f"attempt {attempt.number} has ended as {attempt.state}")
+    end = End(EndAttempt(attempt.id, AttemptState.LOST, finished_at=now, reason=reason), cause=reason)
+    return decide(job, attempt, end, retry, now)
+
+
+def cancel(job: Job, now: datetime, reason: str) -> tuple[Change, ...]:
+    """Stop a job: an open job that no runner holds ends now, a running one when its runner has stopped it."""
+    if job.state in ENDED_JOB:
+        return ()
+    changes: list[Change] = []
+    running = [attempt for attempt in job.attempts if attempt.state == AttemptState.RUNNING]
+    for attempt in running:
+        if attempt.cancel_reason is None:
+            changes.append(AskCancel(attempt.id, attempt.runner_id, reason))
+            changes.append(_tell(EventKind.ATTEMPT_CANCEL_ASKED, job, attempt, now, reason))
+    for attempt in job.attempts:
+        if attempt.state == AttemptState.QUEUED:
+            changes.append(EndAttempt(attempt.id, AttemptState.CANCELLED, finished_at=now, reason=reason))
+    if not running:
+        changes.append(MoveJob(job.id, job_flow.after(job.state, Move.CANCEL), reason))
+        changes.append(_tell(EventKind.JOB_ENDED, job, None, now, reason, state=JobState.CANCELLED))
+    return tuple(changes)
+
+
+def rerun(job: Job, now: datetime, cause: str) -> tuple[Change, ...]:
+    """Queue another attempt of a job that has ended; an open job is left alone."""
+    if job.state not in ENDED_JOB or not job.attempts:
+        return ()
+    number = max(attempt.number for attempt in job.attempts) + 1
+    return (
+        AddAttempt(job.id, number, cause),
+        MoveJob(job.id, job_flow.after(job.state, Move.RERUN), None),
+        _tell(EventKind.JOB_QUEUED, job, None, now, cause),
+    )
+
+
+def _tell(kind: EventKind, job: Job, attempt: Attempt | None, now: datetime, cause: str, **details: object) -> Tell:
+    return Tell(
+        Event(
+            kind,
+            now,
+            cause,
+            repository_id=job.repository_id,
+            build_id=job.build_id,
+            job_id=job.id,
+            attempt_id=None if attempt is None else attempt.id,
+            runner_id=None if attempt is None else attempt.runner_id,
+            details={key: value for key, value in details.items() if value is not None},
+        )
+    )

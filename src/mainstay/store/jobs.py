@@ -1,0 +1,298 @@
+"""Jobs with their attempts as model values; claims, leases and the log's place of attempts."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Select, func, select, update
+
+from mainstay.model.errors import NotFound
+from mainstay.model.job import Attempt, Job, StepResult, TestCounts
+from mainstay.model.states import AttemptState, JobState
+from mainstay.store.database import Tx
+from mainstay.store.dialect import for_update, for_update_skip_locked
+from mainstay.store.schema import attempts, builds, jobs
+
+_STEPS = tuple[StepResult, ...]
+
+
+def attempt_of(row: Any) -> Attempt:
+    """An attempt from its row."""
+    return Attempt(
+        id=row.id,
+        job_id=row.job_id,
+        number=row.number,
+        state=AttemptState(row.state),
+        cause=row.cause,
+        queued_at=row.queued_at,
+        runner_id=row.runner_id,
+        runner=row.runner,
+        lease_until=row.lease_until,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        commit=row.commit,
+        exit_code=row.exit_code,
+        reason=row.reason,
+        log_bytes=row.log_bytes,
+        tests=TestCounts(**row.tests),
+        steps=msgspec.convert(row.steps, _STEPS),
+        cancel_reason=row.cancel_reason,
+    )
+
+
+def job_of(row: Any, tries: Iterable[Attempt]) -> Job:
+    """A job from its row and its attempts."""
+    return Job(
+        id=row.id,
+        build_id=row.build_id,
+        repository_id=row.repository_id,
+        key=row.key,
+        name=row.name,
+        position=row.position,
+        state=JobState(row.state),
+        reason=row.reason,
+        matrix=row.matrix,
+        needs=tuple(row.needs),
+        labels=tuple(row.labels),
+        allowed_to_fail=row.allowed_to_fail,
+        priority=row.priority,
+        outputs=row.outputs,
+        reused_from=row.reused_from,
+        attempts=tuple(tries),
+        strategy=row.strategy,
+        concurrency_group=row.concurrency_group,
+        waits_for=row.waits_for,
+    )
+
+
+def _jobs(tx: Tx, query: Select[Any]) -> list[Job]:
+    rows = tx.conn.execute(query).all()
+    tries: dict[int, list[Attempt]] = {row.id: [] for row in rows}
+    ids = list(tries)
+    for start in range(0, len(ids), 500):
+        part = ids[start : start + 500]
+        found = select(attempts).where(attempts.c.job_id.in_(part)).order_by(attempts.c.job_id, attempts.c.number)
+        for row in tx.conn.execute(found):
+            tries[row.job_id].append(attempt_of(row))
+    return [job_of(row, tries[row.id]) for row in rows]
+
+
+def get(tx: Tx, job_id: int) -> Job:
+    """One job with all its attempts. Raises NotFound."""
+    found = _jobs(tx, select(jobs).where(jobs.c.id == job_id))
+    if not found:
+        raise NotFound(f"there is no job with the id {job_id}")
+    return found[0]
+
+
+def of_build(tx: Tx, build_id: int) -> list[Job]:
+    """The jobs of a build in order, with their attempts."""
+    return _jobs(tx, select(jobs).where(jobs.c.build_id == build_id).order_by(jobs.c.position, jobs.c.id))
+
+
+def of_attempt(tx: Tx, attempt_id: int) -> tuple[Job, Attempt]:
+    """A job and the one of its attempts that is meant. Raises NotFound."""
+    job_id = tx.conn.execute(select(attempts.c.job_id).where(attempts.c.id == attempt_id)).scalar()
+    if job_id is None:
+        raise NotFound(f"there is no attempt with the id {attempt_id}")
+    job = get(tx, job_id)
+    return job, next(each for each in job.attempts if each.id == attempt_id)
+
+
+def open_states(tx: Tx, build_id: int) -> list[JobState]:
+    """The states of a build's jobs."""
+    return [
+        JobState(state) for state in tx.conn.execute(select(jobs.c.state).where(jobs.c.build_id == build_id)).scalars()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A queued attempt as dispatch sees it."""
+
+    attempt_id: int
+    job_id: int
+    repository_id: int
+    priority: int
+    fit: str
+
+
+def queued_fits(tx: Tx) -> list[tuple[int, str]]:
+    """The different (repository, labels) among the queued jobs."""
+    query = select(jobs.c.repository_id, jobs.c.fit).where(jobs.c.state == "queued").distinct()
+    return [(row.repository_id, row.fit) for row in tx.conn.execute(query)]
+
+
+def queued(tx: Tx, repository_id: int, fit: str, limit: int) -> list[Queued]:
+    """The next queued attempts of one repository that ask for the same labels; locked, skipping what others hold."""
+    query = (
+        select(attempts.c.id, attempts.c.job_id, jobs.c.repository_id, jobs.c.priority, jobs.c.fit)
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(
+            jobs.c.repository_id == repository_id,
+            jobs.c.fit == fit,
+            jobs.c.state == "queued",
+            attempts.c.state == "queued",
+        )
+        .order_by(jobs.c.priority.desc(), jobs.c.id)
+        .limit(limit)
+    )
+    rows = tx.conn.execute(for_update_skip_locked(query, tx, of=jobs))
+    return [Queued(row.id, row.job_id, row.repository_id, row.priority, row.fit) for row in rows]
+
+
+def running_by_repository(tx: Tx) -> dict[int, int]:
+    """How many jobs of each repository run now."""
+    query = select(jobs.c.repository_id, func.count()).where(jobs.c.state == "running").group_by(jobs.c.repository_id)
+    return {row[0]: row[1] for row in tx.conn.execute(query)}
+
+
+def claim(
+    tx: Tx, attempt_id: int, job_id: int, runner_id: int, runner: str, lease_until: datetime, now: datetime
+) -> None:
+    """Give a queued attempt to a runner."""
+    tx.conn.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id)
+        .values(state="running", runner_id=runner_id, runner=runner, lease_until=lease_until)
+    )
+    tx.conn.execute(update(jobs).where(jobs.c.id == job_id).values(state="running", reason=None, changed_at=now))
+
+
+def held_by(tx: Tx, runner_id: int) -> list[Any]:
+    """The running attempts a runner holds, as rows (id, job_id, lease_until, cancel_reason, started_at)."""
+    columns = (
+        attempts.c.id,
+        attempts.c.job_id,
+        attempts.c.lease_until,
+        attempts.c.cancel_reason,
+        attempts.c.started_at,
+    )
+    query = select(*columns).where(attempts.c.runner_id == runner_id, attempts.c.state == "running")
+    return list(tx.conn.execute(query))
+
+
+def renew(tx: Tx, attempt_ids: Sequence[int], lease_until: datetime) -> None:
+    """Move the deadline of leases."""
+    tx.conn.execute(
+        update(attempts)
+        .where(attempts.c.id.in_(attempt_ids), attempts.c.state == "running")
+        .values(lease_until=lease_until)
+    )
+
+
+def expired(tx: Tx, now: datetime, limit: int = 100) -> list[int]:
+    """Attempts whose lease ran out."""
+    query = (
+        select(attempts.c.id)
+        .where(attempts.c.state == "running", attempts.c.lease_until < now)
+        .order_by(attempts.c.lease_until)
+        .limit(limit)
+    )
+    return list(tx.conn.execute(query).scalars())
+
+
+def next_expiry(tx: Tx) -> datetime | None:
+    """When the next lease runs out, unless it is renewed."""
+    query = select(func.min(attempts.c.lease_until)).where(attempts.c.state == "running")
+    return tx.conn.execute(query).scalar()
+
+
+def record_progress(
+    tx: Tx,
+    attempt_id: int,
+    sequence: int,
+    steps: Sequence[StepResult],
+    commit: str | None,
+    started_at: datetime | None,
+) -> None:
+    """Write the steps so far, unless something newer was written."""
+    values: dict[str, object] = {"sequence": sequence, "steps": msgspec.to_builtins(list(steps))}
+    if commit is not None:
+        values["commit"] = commit
+    if started_at is not None:
+        values["started_at"] = started_at
+    tx.conn.execute(
+        update(attempts)
+        .where(attempts.c.id == attempt_id, attempts.c.state == "running", attempts.c.sequence < sequence)
+        .values(**values)
+    )
+
+
+def source_repository(tx: Tx, token_hash: str) -> int | None:
+    """The repository that a running attempt's source token opens."""
+    query = (
+        select(jobs.c.repository_id)
+        .join(attempts, attempts.c.job_id == jobs.c.id)
+        .where(attempts.c.source_token == token_hash, attempts.c.state == "running")
+    )
+    return tx.conn.execute(query).scalar()
+
+
+def waiting_elsewhere(tx: Tx, group: str, repository_id: int) -> list[Any]:
+    """Open jobs of a concurrency group, oldest first, as rows (id, build_id, state)."""
+    query = (
+        select(jobs.c.id, jobs.c.build_id, jobs.c.state)
+        .where(
+            jobs.c.repository_id == repository_id,
+            jobs.c.concurrency_group == group,
+            jobs.c.state.in_(("waiting", "queued", "running")),
+        )
+        .order_by(jobs.c.id)
+    )
+    return list(tx.conn.execute(query))
+
+
+def build_ids_waiting(tx: Tx, reason_like: str) -> list[int]:
+    """Builds with a job that waits for a reason that matches a pattern."""
+    query = (
+        select(builds.c.id)
+        .join(jobs, jobs.c.build_id == builds.c.id)
+        .where(jobs.c.state == "waiting", jobs.c.reason.like(reason_like))
+        .distinct()
+    )
+    return list(tx.conn.execute(query).scalars())
+
+
+def set_tests(tx: Tx, attempt_id: int, counts: dict[str, int]) -> None:
+    """Keep the counts of an attempt's tests."""
+    tx.conn.execute(update(attempts).where(attempts.c.id == attempt_id).values(tests=counts))
+
+
+def lock_build_of(tx: Tx, attempt_id: int) -> None:
+    """Let nobody else decide about this attempt's build until the transaction ends."""
+    owner = (
+        select(jobs.c.build_id)
+        .join(attempts, attempts.c.job_id == jobs.c.id)
+        .where(attempts.c.id == attempt_id)
+        .scalar_subquery()
+    )
+    tx.conn.execute(for_update(select(builds.c.id).where(builds.c.id == owner), tx))
+
+
+def lock_build(tx: Tx, build_id: int) -> None:
+    """Let nobody else decide about this build until the transaction ends."""
+    tx.conn.execute(for_update(select(builds.c.id).where(builds.c.id == build_id), tx))
+
+
+def set_source_token(tx: Tx, attempt_id: int, token_hash: str) -> None:
+    """Keep the hash of what opens the repository for a running attempt; an older one is worthless from now on."""
+    tx.conn.execute(update(attempts).where(attempts.c.id == attempt_id).values(source_token=token_hash))
+
+
+def not_running(tx: Tx, attempt_ids: Sequence[int]) -> list[int]:
+    """Those of the attempts that nobody waits for: ended for good, or unknown. A lost one may still come back."""
+    if not attempt_ids:
+        return []
+    query = select(attempts.c.id).where(
+        attempts.c.id.in_(attempt_ids), attempts.c.state.in_(("queued", "running", "lost"))
+    )
+    wanted = set(tx.conn.execute(query).scalars())
+    return [key for key in attempt_ids if key not in wanted]
+
+
+def time_limit(tx: Tx, job_id: int) -> float:
+    """Seconds a job may run."""
+    return float(tx.conn.execute(select(jobs.c.time_limit_s).where(jobs.c.id == job_id)).scalar_one())

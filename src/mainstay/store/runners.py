@@ -1,0 +1,69 @@
+"""Runners as the server knows them."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+
+from mainstay.model.errors import NotFound
+from mainstay.model.runner import Runner
+from mainstay.store.database import Tx
+from mainstay.store.schema import attempts, runners
+
+
+def _runner(row: Any, running: int, online_since: datetime) -> Runner:
+    return Runner(
+        id=row.id,
+        name=row.name,
+        labels=tuple(row.labels),
+        capacity=row.capacity,
+        executor=row.executor,
+        version=row.version,
+        first_seen_at=row.first_seen_at,
+        last_contact_at=row.last_contact_at,
+        running=running,
+        draining=row.draining,
+        online=row.last_contact_at >= online_since,
+    )
+
+
+def row_by_name(tx: Tx, name: str) -> Any:
+    """The stored row of a runner by its name, or None."""
+    return tx.conn.execute(select(runners).where(runners.c.name == name)).first()
+
+
+def row(tx: Tx, runner_id: int) -> Any:
+    """The stored row of a runner. Raises NotFound."""
+    found = tx.conn.execute(select(runners).where(runners.c.id == runner_id, runners.c.removed_at.is_(None))).first()
+    if found is None:
+        raise NotFound(f"there is no runner with the id {runner_id}; `mainstay runners` shows those there are")
+    return found
+
+
+def enrol(tx: Tx, values: dict[str, object], now: datetime) -> int:
+    """Store a runner that was not known."""
+    return tx.conn.execute(
+        insert(runners).values(first_seen_at=now, last_contact_at=now, **values).returning(runners.c.id)
+    ).scalar_one()
+
+
+def change(tx: Tx, runner_id: int, **values: object) -> None:
+    """Set columns of a runner."""
+    tx.conn.execute(update(runners).where(runners.c.id == runner_id).values(**values))
+
+
+def all_of(tx: Tx, now: datetime, silent_s: float) -> list[Runner]:
+    """All runners by name; online are those heard of within `silent_s` seconds."""
+    counted = select(attempts.c.runner_id, func.count()).where(attempts.c.state == "running")
+    running = {key: count for key, count in tx.conn.execute(counted.group_by(attempts.c.runner_id))}
+    since = now - timedelta(seconds=silent_s)
+    query = select(runners).where(runners.c.removed_at.is_(None)).order_by(runners.c.name)
+    return [_runner(found, running.get(found.id, 0), since) for found in tx.conn.execute(query)]
+
+
+def offered_labels(tx: Tx, since: datetime) -> list[frozenset[str]]:
+    """The label sets of the runners heard of since then and not draining."""
+    query = select(runners.c.labels).where(
+        runners.c.removed_at.is_(None), runners.c.last_contact_at >= since, runners.c.draining.is_(False)
+    )
+    return [frozenset(labels) for labels in tx.conn.execute(query).scalars()]
