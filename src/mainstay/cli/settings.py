@@ -1,0 +1,131 @@
+"""Every setting: its name in the environment, what it is for, its default. The only reader of the environment.
+
+An option on the command line wins over the environment, the environment over the data folder. Where a running
+`mainstay up` can be found is told by two files in its data folder: `url` and `token`.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mainstay.model.errors import BadInput, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable that Mainstay reads."""
+
+    name: str
+    option: str | None
+    """The option that says the same and wins over it."""
+    default: str
+    """In words, for people."""
+    meaning: str
+
+
+URL = Setting(
+    "MAINSTAY_URL",
+    "--server",
+    "the address that a running `mainstay up` left in the data folder",
+    "The server's address.",
+)
+TOKEN = Setting(
+    "MAINSTAY_TOKEN",
+    "--token",
+    "the token that a running `mainstay up` left in the data folder, for that server only",
+    "The token that proves who asks: a person's for client commands, a runner's for `mainstay runner`.",
+)
+DATA = Setting(
+    "MAINSTAY_DATA",
+    "--data",
+    "`mainstay` in the platform's user data folder (`~/.local/share/mainstay` on Linux)",
+    "The data folder: database, logs and artifacts, mirrors, keys, and the files `url` and `token`.",
+)
+DATABASE = Setting(
+    "MAINSTAY_DATABASE",
+    "--database",
+    "`mainstay.sqlite3` in the data folder",
+    "The database: `sqlite:///PATH` or `postgresql://USER@HOST/NAME`.",
+)
+BLOBS = Setting(
+    "MAINSTAY_BLOBS",
+    "--blobs",
+    "`blobs` in the data folder",
+    "Where finished logs and artifacts are kept: a folder or `s3://BUCKET/PREFIX`.",
+)
+PUBLIC_URL = Setting(
+    "MAINSTAY_PUBLIC_URL",
+    "--public-url",
+    "`http://HOST:PORT` of the server itself",
+    "The address under which people and runners reach the server, when a proxy stands before it.",
+)
+NO_COLOR = Setting("NO_COLOR", None, "unset: colours on a terminal, none elsewhere", "Set to anything: no colours.")
+
+SETTINGS = (URL, TOKEN, DATA, DATABASE, BLOBS, PUBLIC_URL, NO_COLOR)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server that a client command speaks to."""
+
+    url: str
+    """Without a slash at its end."""
+    token: str | None
+    origin: str
+    """How it was found, in words."""
+
+
+def value(setting: Setting) -> str | None:
+    """What the environment says; set to nothing counts as not set."""
+    return os.environ.get(setting.name) or None
+
+
+def colours_wanted() -> bool:
+    """What the user asks of colours, as no-color.org has it; whether there is a terminal is for `terminal` to see."""
+    return value(NO_COLOR) is None and os.environ.get("TERM") != "dumb"
+
+
+def data_folder(option: str | None) -> Path:
+    """The data folder that option, environment or platform name. It need not exist yet."""
+    named = option or value(DATA)
+    if named:
+        return Path(named).expanduser().absolute()
+    # Imported here: start-up time. A command that is told its folder does without.
+    from platformdirs import user_data_path  # noqa: PLC0415
+
+    return user_data_path("mainstay", appauthor=False)
+
+
+def find_server(server: str | None, token: str | None, data: str | None) -> Target:
+    """The server that options, environment or the data folder name, in this order."""
+    folder = data_folder(data)
+    file = folder / "url"
+    url = _read(file)
+    named = server or value(URL)
+    if named:
+        origin = "--server" if server else URL.name
+        chosen = _checked(named, origin)
+        # The folder's token is for the folder's server: no other may see it.
+        own = _read(folder / "token") if url and chosen == url.rstrip("/") else None
+        return Target(chosen, token or value(TOKEN) or own, origin)
+    if url is None:
+        raise Unavailable(
+            f"No server is known: neither --server nor {URL.name} is given, and no running `mainstay up` has left its "
+            f"address in {folder}. Start one with `mainstay up`, or name one with --server URL."
+        )
+    return Target(_checked(url, str(file)), token or value(TOKEN) or _read(folder / "token"), str(file))
+
+
+def _checked(url: str, origin: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise BadInput(f"{origin} gives {url!r} as the server's address; it must begin with http:// or https://.")
+    return url.rstrip("/")
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="utf-8").strip() or None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}.") from error
