@@ -1,1 +1,1 @@
-"""Workflow file -> plan: parsing, expressions, matrix, triggers, detection. Pure: it is given bytes, it reads nothing."""
+"""Workflow file -> plan: parsing, expressions, matrix, triggers, detection. Pure: it is given bytes."""

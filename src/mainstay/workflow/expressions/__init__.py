@@ -1,4 +1,4 @@
-"""GitHub Actions' expression language: text -> frozen tree -> value. Pure; every limit is stated in `limits`.
+"""GitHub Actions' expression language: text -> frozen tree -> value. Pure, and bounded in depth, length, time and size.
 
     scope = Scope({"github": {...}, "matrix": {...}}, status=SUCCESS)
     evaluate(parse("github.ref == 'refs/heads/main'"), scope)      # -> True
@@ -6,8 +6,8 @@
     render_value(parse_template("${{ fromJSON('[1]') }}"), scope)  # -> [1]
     evaluate_condition("failure() && matrix.os != 'x'", scope)     # the key `if`, with its implicit success()
 
-Every mistake is an `ExpressionError` with `offset`, `line`, `column` within the text that was parsed, and a caret `excerpt`.
-`parse`, `parse_template` and `parse_condition` keep their last few thousand results, so parsing a text again costs nothing.
+Every mistake in a text is an `ExpressionError` with `offset`, `line`, `column` within it and a caret `excerpt`.
+Short texts keep their tree, so parsing one again costs nothing.
 """
 
 from mainstay.workflow.expressions.availability import AVAILABILITY, Availability, misuses
@@ -19,10 +19,13 @@ from mainstay.workflow.expressions.evaluation import (
     Status,
     evaluate,
     evaluate_condition,
+    render,
+    render_value,
 )
+from mainstay.workflow.expressions.reading import parse
 from mainstay.workflow.expressions.references import Reference, Risk, injection_risks, references
-from mainstay.workflow.expressions.syntax import Expression, ExpressionError, parse, parse_condition, unparse
-from mainstay.workflow.expressions.templates import Template, parse_template, render, render_value
+from mainstay.workflow.expressions.syntax import Expression, ExpressionError, unparse
+from mainstay.workflow.expressions.templates import Template, condition_warning, parse_condition, parse_template
 
 __all__ = [
     "AVAILABILITY",
@@ -37,6 +40,7 @@ __all__ = [
     "Scope",
     "Status",
     "Template",
+    "condition_warning",
     "evaluate",
     "evaluate_condition",
     "injection_risks",
