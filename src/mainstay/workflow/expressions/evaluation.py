@@ -116,7 +116,7 @@ class _Evaluation:
         return Failure(message)
 
 
-def _literal(run: _Evaluation, node: Literal) -> Json:
+def _literal(_run: _Evaluation, node: Literal) -> Json:
     return node.value
 
 

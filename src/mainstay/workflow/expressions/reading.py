@@ -168,21 +168,21 @@ class _Parser:
     def primary(self) -> tuple[Expression, bool]:
         """A literal, context, call or bracket, and whether `.` or `[` may follow it."""
         token = self.token
+        if token.kind == "word":
+            return self.word()
+        if token.kind == "number":
+            return self.number(), False
         if token.kind == "string":
             self.at += 1
             return Literal(token.text[1:-1].replace("''", "'"), token.offset), False
-        if token.kind == "number":
-            return self.number(), False
-        if token.kind == "word":
-            return self.word()
-        if self.accept("("):
-            self.enter(token.offset)
-            node = self.expression(1)
-            if not self.accept(")"):
-                self.unexpected('a closing ")"')
-            self.depth -= 1
-            return node, True
-        self.unexpected("a value")
+        if not self.accept("("):
+            self.unexpected("a value")
+        self.enter(token.offset)
+        node = self.expression(1)
+        if not self.accept(")"):
+            self.unexpected('a closing ")"')
+        self.depth -= 1
+        return node, True
 
     def number(self) -> Literal:
         token = self.take()
@@ -256,7 +256,7 @@ class _Parser:
             depth += 1
 
 
-_CONSTANTS: dict[str, None | bool | float] = {
+_CONSTANTS: dict[str, bool | float | None] = {
     "null": None,
     "true": True,
     "false": False,

@@ -113,7 +113,7 @@ SAFE_BELOW_EVENT = frozenset({"repository", "organization", "enterprise", "insta
 
 
 def injection_risks(script: str) -> tuple[Risk, ...]:
-    """The places of a `run` script where text that strangers can write is pasted in. Bad templates have none: they do not run."""
+    """The places of a `run` script where text that strangers can write is pasted in; none if it cannot be parsed."""
     try:
         template = parse_template(script)
     except ExpressionError:

@@ -1,6 +1,6 @@
 """The tree of an expression, and the errors with a place that everything here raises.
 
-Reading text is in `reading`, writing it in `unparse` below. Nodes are equal when they mean the same: offsets do not count.
+Reading text is in `reading`, writing it in `unparse` below. Nodes that mean the same are equal: offsets do not count.
 """
 
 import math
@@ -57,7 +57,7 @@ def _excerpt(text: str, start: int, offset: int) -> str:
 class Literal:
     """`null`, `true`, `3`, `'text'`."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
     offset: int = field(default=0, compare=False)
 
 
@@ -203,7 +203,7 @@ def _target(node: Expression) -> str:
     return text if isinstance(node, Context | Index | Filter | Call) else f"({text})"
 
 
-def _literal(value: None | bool | int | float | str) -> str:
+def _literal(value: bool | int | float | str | None) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -74,7 +74,7 @@ def _inner(text: str, start: int, end: int) -> Expression:
 
 
 def parse_condition(text: str | None) -> Expression:
-    """The tree of an `if` key: with or without `${{ }}` around it, `success() && (...)` where it names no status function.
+    """The tree of an `if` key: with or without `${{ }}` around it, `success() && (...)` where no status is asked.
 
     None and blank text are `success()`. Text around `${{ }}` makes a string, as on GitHub; see `condition_warning`.
     """

@@ -68,7 +68,7 @@ _INFINITE = {"Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def parse_number(text: str) -> float:
-    """A number as JavaScript's `Number` reads it; empty is 0, anything else NaN. Hex and octal have 32 bits, with sign."""
+    """A number as JavaScript's `Number` reads it; empty is 0, else NaN. Hex and octal have 32 bits, with sign."""
     text = text.strip()
     if not text:
         return 0.0
