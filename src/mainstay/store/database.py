@@ -21,7 +21,7 @@ async def open_database(url: str) -> Database:
     if scheme in ("postgresql", "postgres"):
         # Imported here because asyncpg and the asynchronous half of SQLAlchemy cost a server on SQLite start-up time
         # and memory that it has no use for.
-        from mainstay.store.postgres import PostgresDatabase
+        from mainstay.store.postgres import PostgresDatabase  # noqa: PLC0415
 
         return await PostgresDatabase.open(url)
     raise BadInput(f"The database URL must begin with sqlite:/// or postgresql://, not {scheme or url!r}.")

@@ -1,9 +1,12 @@
-"""What is said differently to SQLite and to PostgreSQL, and what their errors mean. Queries ask here, never for `tx.kind`."""
+"""What is said differently to SQLite and to PostgreSQL, and what their errors mean.
+
+Queries ask here and never look at `tx.kind`.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Insert, Select, Table, text
+from sqlalchemy import Column, Connection, Insert, Select, Table, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -37,17 +40,17 @@ def upsert(tx: Tx, table: Table, key: Iterable[Column[Any]], update: Iterable[Co
     return post.on_conflict_do_update(index_elements=names, set_={c.name: post.excluded[c.name] for c in update})
 
 
-def for_update(tx: Tx, select: S, of: Table | Sequence[Table] | None = None) -> S:
+def for_update(tx: Tx, query: S, of: Table | Sequence[Table] | None = None) -> S:
     """Lock the selected rows until the end of the transaction; whoever wants them meanwhile waits.
 
     On SQLite there is one writer at a time, so nothing needs to be locked.
     """
-    return select if tx.kind == "sqlite" else select.with_for_update(of=of)
+    return query if tx.kind == "sqlite" else query.with_for_update(of=of)
 
 
-def for_update_skip_locked(tx: Tx, select: S, of: Table | Sequence[Table] | None = None) -> S:
+def for_update_skip_locked(tx: Tx, query: S, of: Table | Sequence[Table] | None = None) -> S:
     """The same, but rows that another transaction has locked are passed over instead of waited for."""
-    return select if tx.kind == "sqlite" else select.with_for_update(of=of, skip_locked=True)
+    return query if tx.kind == "sqlite" else query.with_for_update(of=of, skip_locked=True)
 
 
 def has_table(conn: Connection, name: str) -> bool:
@@ -70,13 +73,9 @@ def reset_counters(conn: Connection, columns: Iterable[Column[Any]]) -> None:
     if conn.dialect.name == "sqlite":
         return
     for column in columns:
-        table, name = column.table.name, column.name
-        conn.execute(
-            text(
-                f"SELECT setval(pg_get_serial_sequence('{table}', '{name}'), max({name})) FROM {table}"
-                f" HAVING max({name}) IS NOT NULL"
-            )
-        )
+        sequence = func.pg_get_serial_sequence(column.table.name, column.name)
+        highest = func.max(column)
+        conn.execute(select(func.setval(sequence, highest)).having(highest.is_not(None)))
 
 
 SQLITE_UNAVAILABLE = {
@@ -112,6 +111,12 @@ def sqlstate_of(error: BaseException) -> str:
     """PostgreSQL's five-letter code of an error, "" if it has none."""
     origin = error.orig if isinstance(error, DBAPIError) else error
     return str(getattr(origin, "sqlstate", None) or "")
+
+
+def is_write_refused(error: BaseException) -> bool:
+    """Whether the database said that nothing may be written. While reading, that is a mistake in the query."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(origin, "sqlite_errorname", None) == "SQLITE_READONLY" or sqlstate_of(error) == "25006"
 
 
 def in_words(error: Exception, where: str) -> Exception:

@@ -1,7 +1,7 @@
 """How transactions run on SQLite: one thread writes, a few threads read, each with its own connection.
 
-Writes that wait at the same time are committed together (`_Writer`), because a commit that survives a power cut costs one
-fsync however much is in it. Readers see the last committed state and never wait for the writer, nor it for them (WAL).
+Writes that wait at the same time are committed together (`_Writer`), because a commit that survives a power cut costs
+one fsync however much is in it. Readers see the last committed state and never wait for the writer, nor it for them.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine
 
 from mainstay.model.errors import BadInput, Unavailable
 from mainstay.store import migrations
-from mainstay.store.dialect import in_words
+from mainstay.store.dialect import in_words, is_write_refused
 from mainstay.store.transaction import Database, P, T, Tx
 
 BUSY_S = 10.0
@@ -45,7 +45,7 @@ class _Call:
     """One transaction that was asked for, and where its caller waits."""
 
     run: Callable[[Tx], Any]
-    future: "asyncio.Future[Any]"
+    future: asyncio.Future[Any]
     value: Any = None
     error: BaseException | None = None
     topics: list[str] = field(default_factory=list)
@@ -63,7 +63,7 @@ class _Call:
 class _Worker(threading.Thread):
     """A thread with a connection of its own that runs calls from a queue until it finds None there."""
 
-    def __init__(self, name: str, database: "SqliteDatabase", calls: "queue.SimpleQueue[_Call | None]") -> None:
+    def __init__(self, name: str, database: "SqliteDatabase", calls: queue.SimpleQueue[_Call | None]) -> None:
         super().__init__(name=name, daemon=True)
         self.database = database
         self.calls = calls
@@ -77,7 +77,11 @@ class _Worker(threading.Thread):
                 self.serve(call)
         finally:
             self._disconnect()
-            self.database.in_loop(lambda: self.ended.done() or self.ended.set_result(None))
+            self.database.in_loop(self._say_ended)
+
+    def _say_ended(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     @abstractmethod
     def serve(self, call: _Call) -> None:
@@ -126,8 +130,10 @@ class _Reader(_Worker):
                 call.value = call.run(Tx(conn, "sqlite"))
             finally:
                 self.roll_back(conn)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - goes to the caller; this thread lives on
             call.error = self._translated(error)
+            if is_write_refused(error):
+                call.error = TypeError(f"A function that reads tried to write: {error}")
         finally:
             self.database.busy_readers -= 1
         self.database.answer([call])
@@ -146,7 +152,7 @@ class _Writer(_Worker):
             except BaseException:
                 self.roll_back(conn)
                 raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - goes to the callers; this thread lives on
             # The commit failed, or SQLite itself gave up the whole transaction (disk full): nobody's write is stored.
             failure = self._translated(error)
             for each in batch or [call]:
@@ -254,7 +260,7 @@ class SqliteDatabase(Database):
             call.settle()
         self.announce(topics)
 
-    async def _put(self, calls: "queue.SimpleQueue[_Call | None]", run: Callable[[Tx], T]) -> T:
+    async def _put(self, calls: queue.SimpleQueue[_Call | None], run: Callable[[Tx], T]) -> T:
         if self._closed:
             raise Unavailable(f"Cannot use {self.where}: it was closed, the server is stopping.")
         future: asyncio.Future[T] = self.loop.create_future()
@@ -276,7 +282,7 @@ class SqliteDatabase(Database):
                     raise Unavailable(f"Cannot use {self.where}: its file system does not allow WAL (shared memory).")
                 if migrations.revision_of(conn) != migrations.HEAD:
                     self._migrate(conn)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again, in words
             translated = in_words(error, self.where)
             raise translated from (None if translated is error else error)
         finally:

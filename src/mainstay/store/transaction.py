@@ -1,7 +1,8 @@
 """What a query sees (`Tx`) and what runs it (`Database`), the same for both kinds of database.
 
-All queries are plain synchronous functions whose first argument is a `Tx`. They know nothing of threads, event loops or
-retries: `Database` runs the whole function as one transaction, so an await costs once per transaction, not per statement.
+All queries are plain synchronous functions whose first argument is a `Tx`. They know nothing of threads, event loops
+or retries: `Database` runs the whole function as one transaction, so waiting costs once per transaction, not per
+statement.
 """
 
 import logging
@@ -58,9 +59,9 @@ class Database(ABC):
         """Run `fn(tx, ...)` as one transaction and return its value after the commit.
 
         An exception from `fn` undoes the transaction and comes out here. `fn` may be run more than once (a deadlock, a
-        lost connection), so it must do nothing but read and write through `tx`. When the awaiting task is cancelled, the
-        transaction has happened wholly or not at all. On PostgreSQL it runs as READ COMMITTED: a function that decides
-        on what it has read locks those rows first (`dialect.for_update`).
+        lost connection), so it must do nothing but read and write through `tx`. When the awaiting task is cancelled,
+        the transaction has happened wholly or not at all. On PostgreSQL it runs as READ COMMITTED: a function that
+        decides on what it has read locks those rows first (`dialect.for_update`).
 
         Raises `Unavailable` when the database cannot be reached or written now.
         """

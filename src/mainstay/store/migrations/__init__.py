@@ -27,9 +27,9 @@ def upgrade(conn: Connection, where: str, to: str = HEAD) -> None:
     Raises `Conflict` when the database is of a newer version than this one knows.
     """
     # Imported here because a server that is up to date, which is nearly every start, needs none of it (0.1 s, 10 MB).
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     dialect.lock_for_migration(conn)
     present = revision_of(conn)
