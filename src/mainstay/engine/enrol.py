@@ -82,3 +82,8 @@ def give_up_expired(tx: Tx, now: datetime) -> datetime | None:
     for attempt_id in jobs.expired(tx, now):
         _give_up(tx, attempt_id, now, f"its runner was not heard of for {LEASE_S:.0f} s")
     return jobs.next_expiry(tx)
+
+
+def next_expiry(tx: Tx) -> datetime | None:
+    """The moment the next lease runs out unless it is renewed."""
+    return jobs.next_expiry(tx)

@@ -1,5 +1,6 @@
 """What runners report: progress, tests, ends. Each is stored in one transaction before it is acknowledged."""
 
+import asyncio
 from datetime import datetime
 
 import msgspec
@@ -17,10 +18,13 @@ from mainstay.store import changes, jobs, logs, plans, tests
 from mainstay.store.database import Tx
 from mainstay.store.logs import Piece
 from mainstay.store.tests import NewResult
+from mainstay.store.zstd import decompress
 from mainstay.wire.runner import Finish, Progress, Stored, TestReport
 
 MAX_TESTS = 200_000
 """Tests of one attempt."""
+MAX_TESTS_BYTES = 512 * 1024 * 1024
+"""All test reports of one attempt, unpacked."""
 MAX_DETAIL = 65_536
 """Characters of a test's trace or output."""
 
@@ -44,6 +48,17 @@ def put_tests(tx: Tx, runner_id: int, attempt_id: int, reports: list[TestReport]
     counts = tests.put(tx, job.repository_id, attempt_id, [_result(report) for report in reports])
     jobs.set_tests(tx, attempt_id, counts)
     return Stored(stored=len(reports))
+
+
+async def decode_tests(body: bytes, encoding: str | None) -> list[TestReport]:
+    """Unpack and decode a body of JSON lines, in a thread when it is large. Raises BadInput."""
+    if encoding not in (None, "", "identity", "zstd"):
+        raise BadInput(f"the encoding {encoding[:40]!r} is not known here; send zstd or none")
+
+    def read() -> list[TestReport]:
+        return read_tests(decompress(body, MAX_TESTS_BYTES) if encoding == "zstd" else body)
+
+    return await asyncio.to_thread(read) if len(body) > 65_536 else read()
 
 
 def read_tests(body: bytes) -> list[TestReport]:

@@ -13,7 +13,7 @@ from mainstay.model.job import Attempt, Job, StepResult, TestCounts
 from mainstay.model.states import AttemptState, JobState
 from mainstay.store.database import Tx
 from mainstay.store.dialect import for_update, for_update_skip_locked
-from mainstay.store.schema import attempts, builds, jobs
+from mainstay.store.schema import attempts, builds, jobs, repositories
 
 _STEPS = tuple[StepResult, ...]
 
@@ -139,7 +139,7 @@ def queued(tx: Tx, repository_id: int, fit: str, limit: int) -> list[Queued]:
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(limit)
     )
-    rows = tx.conn.execute(for_update_skip_locked(query, tx, of=jobs))
+    rows = tx.conn.execute(for_update_skip_locked(tx, query, of=jobs))
     return [Queued(row.id, row.job_id, row.repository_id, row.priority, row.fit) for row in rows]
 
 
@@ -221,14 +221,17 @@ def record_progress(
     )
 
 
-def source_repository(tx: Tx, token_hash: str) -> int | None:
-    """The repository that a running attempt's source token opens."""
+def opens(tx: Tx, token_hash: str, repository: str) -> bool:
+    """Whether a source token belongs to a running attempt of that repository."""
     query = (
-        select(jobs.c.repository_id)
+        select(jobs.c.id)
         .join(attempts, attempts.c.job_id == jobs.c.id)
-        .where(attempts.c.source_token == token_hash, attempts.c.state == "running")
+        .join(repositories, repositories.c.id == jobs.c.repository_id)
+        .where(
+            attempts.c.source_token == token_hash, attempts.c.state == "running", repositories.c.name == repository
+        )
     )
-    return tx.conn.execute(query).scalar()
+    return tx.conn.execute(query).first() is not None
 
 
 def waiting_elsewhere(tx: Tx, group: str, repository_id: int) -> list[Any]:
@@ -245,17 +248,6 @@ def waiting_elsewhere(tx: Tx, group: str, repository_id: int) -> list[Any]:
     return list(tx.conn.execute(query))
 
 
-def build_ids_waiting(tx: Tx, reason_like: str) -> list[int]:
-    """Builds with a job that waits for a reason that matches a pattern."""
-    query = (
-        select(builds.c.id)
-        .join(jobs, jobs.c.build_id == builds.c.id)
-        .where(jobs.c.state == "waiting", jobs.c.reason.like(reason_like))
-        .distinct()
-    )
-    return list(tx.conn.execute(query).scalars())
-
-
 def set_tests(tx: Tx, attempt_id: int, counts: dict[str, int]) -> None:
     """Keep the counts of an attempt's tests."""
     tx.conn.execute(update(attempts).where(attempts.c.id == attempt_id).values(tests=counts))
@@ -269,12 +261,12 @@ def lock_build_of(tx: Tx, attempt_id: int) -> None:
         .where(attempts.c.id == attempt_id)
         .scalar_subquery()
     )
-    tx.conn.execute(for_update(select(builds.c.id).where(builds.c.id == owner), tx))
+    tx.conn.execute(for_update(tx, select(builds.c.id).where(builds.c.id == owner)))
 
 
 def lock_build(tx: Tx, build_id: int) -> None:
     """Let nobody else decide about this build until the transaction ends."""
-    tx.conn.execute(for_update(select(builds.c.id).where(builds.c.id == build_id), tx))
+    tx.conn.execute(for_update(tx, select(builds.c.id).where(builds.c.id == build_id)))
 
 
 def set_source_token(tx: Tx, attempt_id: int, token_hash: str) -> None:
@@ -296,3 +288,42 @@ def not_running(tx: Tx, attempt_ids: Sequence[int]) -> list[int]:
 def time_limit(tx: Tx, job_id: int) -> float:
     """Seconds a job may run."""
     return float(tx.conn.execute(select(jobs.c.time_limit_s).where(jobs.c.id == job_id)).scalar_one())
+
+
+def fits(tx: Tx, state: str, waits_for: str | None) -> list[str]:
+    """The different label sets (joined by commas) among jobs of a state."""
+    query = select(jobs.c.fit).where(jobs.c.state == state).distinct()
+    if waits_for is not None:
+        query = query.where(jobs.c.waits_for == waits_for)
+    return list(tx.conn.execute(query).scalars())
+
+
+def hold(tx: Tx, fit: str, reason: str, now: datetime) -> int:
+    """Let the queued jobs with these labels wait for a runner; give how many."""
+    held = (
+        update(jobs)
+        .where(jobs.c.state == "queued", jobs.c.fit == fit)
+        .values(state="waiting", reason=reason, waits_for="runner", changed_at=now)
+    )
+    return tx.conn.execute(held).rowcount
+
+
+def release(tx: Tx, fit: str, now: datetime) -> int:
+    """Queue the jobs with these labels that waited for a runner; give how many."""
+    released = (
+        update(jobs)
+        .where(jobs.c.state == "waiting", jobs.c.waits_for == "runner", jobs.c.fit == fit)
+        .values(state="queued", reason=None, waits_for=None, changed_at=now)
+    )
+    count = tx.conn.execute(released).rowcount
+    if count:
+        tx.wake("queue")
+    return count
+
+
+def count_waiting(tx: Tx) -> int:
+    """How many jobs are queued or wait for a runner."""
+    query = select(func.count()).where(
+        (jobs.c.state == "queued") | ((jobs.c.state == "waiting") & (jobs.c.waits_for == "runner"))
+    )
+    return tx.conn.execute(query).scalar_one()

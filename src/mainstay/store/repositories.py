@@ -113,7 +113,7 @@ def move_ref(tx: Tx, repository_id: int, move: RefMove, now: datetime) -> None:
         tx.conn.execute(delete(refs).where(refs.c.repository_id == repository_id, refs.c.name == move.ref))
         return
     values = {"repository_id": repository_id, "name": move.ref, "commit": move.new, "moved_at": now}
-    tx.conn.execute(upsert(tx, refs, ["repository_id", "name"], ["commit", "moved_at"]), values)
+    tx.conn.execute(upsert(tx, refs, [refs.c.repository_id, refs.c.name], [refs.c.commit, refs.c.moved_at]), values)
 
 
 def add_push(

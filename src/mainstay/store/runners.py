@@ -1,5 +1,6 @@
 """Runners as the server knows them."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -67,3 +68,22 @@ def offered_labels(tx: Tx, since: datetime) -> list[frozenset[str]]:
         runners.c.removed_at.is_(None), runners.c.last_contact_at >= since, runners.c.draining.is_(False)
     )
     return [frozenset(labels) for labels in tx.conn.execute(query).scalars()]
+
+
+def running_by_name(tx: Tx, names: Sequence[str]) -> dict[str, int]:
+    """How many attempts each of the named runners holds."""
+    query = (
+        select(runners.c.name, func.count())
+        .join(attempts, attempts.c.runner_id == runners.c.id)
+        .where(runners.c.name.in_(names), attempts.c.state == "running")
+        .group_by(runners.c.name)
+    )
+    return {name: count for name, count in tx.conn.execute(query)}
+
+
+def owned_by(tx: Tx, runner_id: int, token_id: int) -> bool:
+    """Whether a runner belongs to a token."""
+    query = select(runners.c.id).where(
+        runners.c.id == runner_id, runners.c.token_id == token_id, runners.c.removed_at.is_(None)
+    )
+    return tx.conn.execute(query).first() is not None

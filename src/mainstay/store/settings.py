@@ -17,4 +17,4 @@ def get(tx: Tx, name: str, default: Any = None) -> Any:
 
 def put(tx: Tx, name: str, value: Any) -> None:
     """Set a value."""
-    tx.conn.execute(upsert(tx, settings, ["name"], ["value"]), {"name": name, "value": value})
+    tx.conn.execute(upsert(tx, settings, [settings.c.name], [settings.c.value]), {"name": name, "value": value})

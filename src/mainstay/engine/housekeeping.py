@@ -1,0 +1,106 @@
+"""What is done on the side: packing logs into the blob store, retention, sweeping blobs nobody refers to."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from mainstay.engine.clock import Clock
+from mainstay.engine.logs import Logs
+from mainstay.engine.wake import Wake
+from mainstay.flow import retain
+from mainstay.flow.retain import Rules
+from mainstay.engine.mirrors import Mirrors
+from mainstay.store import logs, retention
+from mainstay.store.blobs import Blobs
+from mainstay.store.database import Database, Tx
+
+PACK_PAUSE_S = 30.0
+"""Logs of ended attempts rest this long before they are packed: they are read most while they are fresh."""
+ROUND_S = 3600.0
+"""Between two rounds of retention."""
+SWEEP_OLDER_S = 24 * 3600.0
+"""A blob is swept only when it is older than this: a row may be about to refer to it."""
+
+log = logging.getLogger(__name__)
+
+
+class Housekeeping:
+    """Keeps the database small and deletes what the rules no longer keep."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        mirrors: Mirrors,
+        all_logs: Logs,
+        clock: Clock,
+        wake: Wake,
+        rules: Rules,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._mirrors = mirrors
+        self._logs = all_logs
+        self._clock = clock
+        self._wake = wake
+        self.rules = rules
+
+    async def pack_loop(self) -> None:
+        """Pack logs some time after attempts have ended; sleep while nothing happens."""
+        with self._wake.watch("events") as told:
+            while True:
+                packed = await self.pack_some()
+                if not packed:
+                    await told.wait()
+                await asyncio.sleep(PACK_PAUSE_S)
+
+    async def pack_some(self) -> int:
+        """Pack what is there to pack; give how many logs."""
+        chosen = await self._database.read(logs.with_inline_pieces)
+        for attempt_id in chosen:
+            await self._logs.pack(attempt_id)
+        return len(chosen)
+
+    async def retention_loop(self) -> None:
+        """A round of retention now and then."""
+        while True:
+            await asyncio.sleep(ROUND_S)
+            await self.round()
+
+    async def round(self) -> dict[str, int]:
+        """Delete what the rules no longer keep; give how much of what."""
+        now = self._clock.now()
+        due = retain.deadlines(self.rules, now)
+        gone: dict[str, int] = {}
+        if due.builds is not None:
+            gone["builds"] = await self._all(retention.old_builds, due.builds)
+        if due.logs is not None:
+            gone["log pieces"] = await self._all(retention.old_logs, due.logs)
+        if due.tests is not None:
+            gone["test results"] = await self._all(retention.old_tests, due.tests)
+        if due.events is not None:
+            gone["events"] = await self._all(retention.old_events, due.events)
+        gone["artifacts"] = await self._database.write(retention.old_artifacts, due.artifacts, now)
+        if due.removed_repositories is not None:
+            for repository_id in await self._database.write(retention.removed_repositories, due.removed_repositories):
+                await asyncio.to_thread(shutil.rmtree, self._mirrors.path_of(repository_id), True)
+        gone["blobs"] = await self.sweep()
+        told = ", ".join(f"{count} {what}" for what, count in gone.items() if count)
+        if told:
+            log.info("Retention deleted %s", told)
+        return gone
+
+    async def sweep(self) -> int:
+        """Delete blobs that no row refers to; give how many."""
+        referenced = await self._database.read(retention.referenced_blobs)
+        return await self._blobs.sweep(referenced, SWEEP_OLDER_S)
+
+    async def _all(self, delete: Callable[[Tx, datetime], Any], before: datetime) -> int:
+        total = 0
+        while count := await self._database.write(delete, before):
+            total += int(count)
+            await asyncio.sleep(0)  # others write between the batches
+        return total

@@ -1,0 +1,92 @@
+"""What people ask for: cancel, run again, drain. Each is stored with who asked, in one transaction."""
+
+from datetime import datetime
+
+from mainstay.engine.settle import settle
+from mainstay.flow import result as result_flow
+from mainstay.model.changes import Change
+from mainstay.model.errors import BadInput, Conflict
+from mainstay.model.events import Event, EventKind
+from mainstay.model.job import Job
+from mainstay.model.states import ENDED_JOB, JobState
+from mainstay.store import builds, changes, events, jobs, runners
+from mainstay.store.database import Tx
+
+BAD_ENDS = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.ALLOWED})
+
+
+def cancel_build(tx: Tx, actor: str, build_id: int, reason: str | None, now: datetime) -> None:
+    """Stop all jobs of a build that have not ended. Raises Conflict when there are none."""
+    jobs.lock_build(tx, build_id)
+    row = builds.get(tx, build_id)
+    found = [job for job in jobs.of_build(tx, build_id) if job.state not in ENDED_JOB]
+    if not found:
+        raise Conflict(f"build {row.repository}#{row.number} has ended; there is nothing to cancel")
+    cause = f"cancelled by {actor}" + (f": {reason}" if reason else "")
+    asked = Event(
+        EventKind.BUILD_CANCEL_ASKED, now, cause, repository_id=row.repository_id, build_id=build_id, actor=actor
+    )
+    events.add(tx, [asked])
+    for job in found:
+        changes.apply(tx, result_flow.cancel(job, now, cause), now)
+    settle(tx, build_id, now, cause)
+
+
+def rerun_build(
+    tx: Tx, actor: str, build_id: int, failed_only: bool, job_name: str | None, now: datetime
+) -> tuple[str, ...]:
+    """Queue new attempts of jobs that have ended: all, those that failed, or one; give their names."""
+    jobs.lock_build(tx, build_id)
+    row = builds.get(tx, build_id)
+    found = jobs.of_build(tx, build_id)
+    chosen = _chosen(found, failed_only, job_name)
+    cause = f"run again by {actor}"
+    following: list[Change] = [change for job in chosen for change in result_flow.rerun(job, now, cause)]
+    if not following:
+        raise Conflict(_nothing_to_run(f"{row.repository}#{row.number}", found, failed_only))
+    asked = Event(
+        EventKind.BUILD_RERUN_ASKED, now, cause, repository_id=row.repository_id, build_id=build_id, actor=actor
+    )
+    events.add(tx, [asked])
+    changes.apply(tx, following, now)
+    settle(tx, build_id, now, cause)
+    return tuple(job.name for job in chosen if job.state in ENDED_JOB)
+
+
+def _chosen(found: list[Job], failed_only: bool, job_name: str | None) -> list[Job]:
+    if job_name is not None:
+        named = [job for job in found if job_name in (job.name, job.key)]
+        if not named:
+            names = ", ".join(job.name for job in found[:20])
+            raise BadInput(f"the build has no job {job_name[:200]!r}; its jobs are {names}")
+        return named
+    return [job for job in found if not failed_only or job.state in BAD_ENDS]
+
+
+def _nothing_to_run(name: str, found: list[Job], failed_only: bool) -> str:
+    if any(job.state not in ENDED_JOB for job in found):
+        return f"build {name} is still open; cancel it first or wait for its end"
+    return f"no job of build {name} has failed" if failed_only else f"build {name} has no job that ran"
+
+
+def drain_runner(tx: Tx, actor: str, runner_id: int, draining: bool, now: datetime) -> None:
+    """Let a runner take no new work, or take work again."""
+    row = runners.row(tx, runner_id)
+    runners.change(tx, runner_id, draining=draining)
+    word = "drained" if draining else "resumed"
+    event = Event(EventKind.RUNNER_DRAINING, now, f"{row.name} {word} by {actor}", runner_id=runner_id, actor=actor)
+    events.add(tx, [event])
+    tx.wake(f"runner:{runner_id}")
+    tx.wake("runners")
+
+
+def remove_runner(tx: Tx, actor: str, runner_id: int, now: datetime) -> None:
+    """Forget a runner. One that holds work is drained first, by a person's order."""
+    row = runners.row(tx, runner_id)
+    if jobs.held_by(tx, runner_id):
+        raise Conflict(f"runner {row.name} holds running jobs; drain it and wait for their end, then remove it")
+    runners.change(tx, runner_id, removed_at=now, boot="removed")
+    event = Event(EventKind.RUNNER_OFFLINE, now, f"{row.name} removed by {actor}", runner_id=runner_id, actor=actor)
+    events.add(tx, [event])
+    tx.wake(f"runner:{runner_id}")
+    tx.wake("runners")

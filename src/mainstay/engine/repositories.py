@@ -1,0 +1,200 @@
+"""Repositories as people add, change and remove them: names, addresses, deploy keys, mirrors."""
+
+import asyncio
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mainstay.engine.clock import Clock
+from mainstay.engine.mirrors import Mirrors
+from mainstay.git import keys
+from mainstay.model.errors import BadInput
+from mainstay.model.events import Event, EventKind
+from mainstay.model.repository import CommitPolicy, Repository
+from mainstay.store import events, repositories
+from mainstay.store.database import Database, Tx
+from mainstay.store.seal import Seal
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+SCHEMES = ("https", "http", "ssh", "git", "file")
+SCP_LIKE = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:.+")
+CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede"})
+MAX_PATTERNS = 100
+
+
+class Repositories:
+    """What is watched."""
+
+    def __init__(self, database: Database, seal: Seal, clock: Clock, data: Path) -> None:
+        self._database = database
+        self._seal = seal
+        self._clock = clock
+        self._keys = data / "keys"
+        self.mirrors = Mirrors(data / "mirrors")
+
+    async def close(self) -> None:
+        """End the git programs of all mirrors."""
+        await self.mirrors.close()
+
+    async def by_name(self, name: str) -> Repository:
+        """One repository. Raises NotFound."""
+        return await self._database.read(repositories.by_name, name)
+
+    async def get(self, repository_id: int) -> Repository:
+        """One repository. Raises NotFound."""
+        return await self._database.read(repositories.get, repository_id)
+
+    async def all_of(self) -> list[Repository]:
+        """Every repository."""
+        return await self._database.read(repositories.all_of)
+
+    async def add(
+        self,
+        actor: str,
+        name: str,
+        url: str | None,
+        branches: Sequence[str],
+        commits: CommitPolicy,
+        poll_s: float,
+        supersede: bool,
+    ) -> Repository:
+        """Store a repository to be watched. Raises BadInput, Conflict."""
+        if not NAME.fullmatch(name) or name.endswith(".git"):
+            raise BadInput(
+                f"{name[:120]!r} is no name for a repository: letters, digits, '.', '_' and '-', at most 100, "
+                "beginning with a letter, a digit or '_', not ending with .git"
+            )
+        new = Repository(0, name, _address(url), _patterns(branches), CommitPolicy(commits), supersede, _poll(poll_s))
+        return await self._database.write(_add, actor, new, self._clock.now())
+
+    async def change(self, actor: str, name: str, values: Mapping[str, object]) -> Repository:
+        """Change how a repository is watched. Raises BadInput for what cannot be changed."""
+        unknown = sorted(set(values) - CHANGEABLE)
+        if unknown:
+            raise BadInput(f"{unknown[0][:80]!r} cannot be set; {', '.join(sorted(CHANGEABLE))} can")
+        checked = dict(values)
+        if "url" in checked:
+            checked["url"] = _address(_text_or_none(checked["url"]))
+        if "branches" in checked:
+            checked["branches"] = list(_patterns(checked["branches"]))  # type: ignore[arg-type]
+        if "commits" in checked:
+            checked["commits"] = CommitPolicy(str(checked["commits"])).value
+        if "poll_s" in checked:
+            checked["poll_s"] = _poll(float(checked["poll_s"]))  # type: ignore[arg-type]
+        return await self._database.write(_change, actor, name, checked, self._clock.now())
+
+    async def remove(self, actor: str, name: str) -> Repository:
+        """Stop watching a repository."""
+        return await self._database.write(_remove, actor, name, self._clock.now())
+
+    async def key(self, actor: str, name: str) -> str:
+        """The public half of its deploy key; the pair is made when it is first asked for."""
+        repository = await self.by_name(name)
+        if repository.key_public is None:
+            pair = await asyncio.to_thread(keys.make, f"mainstay {name}")
+            sealed = self._seal.seal(pair.private, f"deploy key of {repository.id}")
+            await self._database.write(_set_key, actor, repository.id, pair.public, sealed, self._clock.now())
+            repository = await self.by_name(name)
+        return repository.key_public or ""
+
+    @contextlib.asynccontextmanager
+    async def unlocked_key(self, repository: Repository) -> AsyncIterator[str | None]:
+        """The ssh command that uses this repository's key alone, for as long as the `async with` block lasts.
+
+        The private half is in a file only meanwhile. Without a key of its own: the same command without one.
+        """
+        sealed = await self._database.read(repositories.sealed_key, repository.id)
+        self._keys.mkdir(mode=0o700, exist_ok=True)
+        known_hosts = self._keys / "known_hosts"
+        if sealed is None:
+            yield keys.ssh_command(None, known_hosts)
+            return
+        private = self._seal.open(sealed, f"deploy key of {repository.id}")
+        handle, path = tempfile.mkstemp(dir=self._keys, prefix="key-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(private)
+            yield keys.ssh_command(Path(path), known_hosts)
+        finally:
+            Path(path).unlink(missing_ok=True)
+
+
+def local_path(url: str | None) -> Path | None:
+    """The folder of a repository on this machine, or None when it is elsewhere."""
+    if url is None:
+        return None
+    if url.startswith("file://"):
+        return Path(urlsplit(url).path)
+    return Path(url) if url.startswith("/") else None
+
+
+def _address(url: str | None) -> str | None:
+    """Check where a repository is said to live. Paths become absolute; anything git could take as an option is refused."""
+    if url is None:
+        return None
+    if len(url) > 4096 or any(ord(character) < 32 for character in url):
+        raise BadInput("the address is longer than 4096 characters or has control characters in it")
+    if SCP_LIKE.fullmatch(url):
+        return url
+    if "://" in url:
+        scheme = urlsplit(url).scheme
+        if scheme not in SCHEMES:
+            raise BadInput(f"the scheme {scheme[:20]!r} is not one of {', '.join(SCHEMES)}")
+        return url
+    path = Path(url)
+    if url.startswith("-") or not path.is_absolute():
+        raise BadInput(f"{url[:200]!r} is neither an absolute path nor an address like https://host/path or git@host:path")
+    return str(path)
+
+
+def _patterns(branches: Sequence[str]) -> tuple[str, ...]:
+    patterns = tuple(branches) or ("*",)
+    if len(patterns) > MAX_PATTERNS or any(not 0 < len(pattern) <= 1024 for pattern in patterns):
+        raise BadInput(f"branch patterns are 1 to 1024 characters long, and there are at most {MAX_PATTERNS}")
+    return patterns
+
+
+def _poll(poll_s: float) -> float:
+    if not 1 <= poll_s <= 86_400:
+        raise BadInput(f"a repository is polled every 1 to 86400 seconds, not every {poll_s}")
+    return float(poll_s)
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _add(tx: Tx, actor: str, new: Repository, now: datetime) -> Repository:
+    added = repositories.add(tx, new, now)
+    _tell(tx, EventKind.REPOSITORY_ADDED, added, actor, f"added by {actor}", now)
+    return added
+
+
+def _change(tx: Tx, actor: str, name: str, values: dict[str, object], now: datetime) -> Repository:
+    changed = repositories.change(tx, repositories.by_name(tx, name).id, **values)
+    what = ", ".join(sorted(values))
+    _tell(tx, EventKind.REPOSITORY_CHANGED, changed, actor, f"{what} set by {actor}", now)
+    return changed
+
+
+def _remove(tx: Tx, actor: str, name: str, now: datetime) -> Repository:
+    removed = repositories.by_name(tx, name)
+    _tell(tx, EventKind.REPOSITORY_REMOVED, removed, actor, f"removed by {actor}", now)
+    repositories.remove(tx, removed, now)
+    return removed
+
+
+def _set_key(tx: Tx, actor: str, repository_id: int, public: str, sealed: bytes, now: datetime) -> None:
+    repositories.set_key(tx, repository_id, public, sealed)
+    repository = repositories.get(tx, repository_id)
+    _tell(tx, EventKind.REPOSITORY_CHANGED, repository, actor, f"deploy key made for {actor}", now)
+
+
+def _tell(tx: Tx, kind: EventKind, repository: Repository, actor: str, cause: str, now: datetime) -> None:
+    details = {"name": repository.name}
+    events.add(tx, [Event(kind, now, cause, repository_id=repository.id, actor=actor, details=details)])

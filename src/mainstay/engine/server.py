@@ -1,0 +1,247 @@
+"""The engine as the rest of the server sees it: opened once per process, with everything people and runners may ask for."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from mainstay.engine import enrol, people, results
+from mainstay.engine.access import Access, Identity
+from mainstay.engine.artifacts import Artifacts
+from mainstay.engine.clock import Clock, SystemClock
+from mainstay.engine.dispatch import Dispatch, MustGreet
+from mainstay.engine.enrol import LOG_LIMIT_BYTES
+from mainstay.engine.fleet import Fleet, Local
+from mainstay.engine.housekeeping import Housekeeping
+from mainstay.engine.intake import Intake
+from mainstay.engine.logs import Logs
+from mainstay.engine.loops import Loops
+from mainstay.engine.repositories import Repositories
+from mainstay.engine.upkeep import Upkeep
+from mainstay.engine.wake import Wake
+from mainstay.flow.fleet import Bounds
+from mainstay.flow.retain import Rules
+from mainstay.git.mirror import Mirror
+from mainstay.model.repository import CommitPolicy, Repository
+from mainstay.store import jobs, runners, tokens
+from mainstay.store.blobs import Blobs, open_blobs
+from mainstay.store.database import Database, open_database
+from mainstay.store.seal import Seal
+from mainstay.wire.runner import Finish, Hello, Orders, Poll, Progress, Stored, Welcome
+
+__all__ = ["Config", "Engine", "Identity", "MustGreet"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What an engine needs to know at its start."""
+
+    data: Path
+    """The data folder: mirrors, keys, and by default database and blobs."""
+    database: str | None = None
+    """`sqlite:///...` or `postgresql://...`; None: `mainstay.sqlite3` in the data folder."""
+    blobs: str | None = None
+    """A folder or `s3://...`; None: `blobs` in the data folder."""
+    rules: Rules = Rules()
+    log_limit_bytes: int = LOG_LIMIT_BYTES
+    watch_remotes: bool = True
+    """Whether this server looks at repositories by itself."""
+    clock: Clock = field(default_factory=SystemClock)
+
+
+class Engine:
+    """One server's engine. Open it with `Engine.open`, let it work with `start`, end it with `close`."""
+
+    def __init__(self, config: Config, database: Database, blobs: Blobs, seal: Seal) -> None:
+        self.config = config
+        self.clock = config.clock
+        self.db = database
+        self.blobs = blobs
+        self.wake = Wake(database)
+        self.loops = Loops()
+        self.access = Access(database, self.clock)
+        self.logs = Logs(database, blobs, self.wake, config.log_limit_bytes)
+        self.artifacts = Artifacts(database, blobs, self.clock)
+        self.dispatch = Dispatch(database, self.clock, self.wake)
+        self.repositories = Repositories(database, seal, self.clock, config.data)
+        self.mirrors = self.repositories.mirrors
+        self.intake = Intake(database, self.repositories, self.clock, self.wake)
+        self.upkeep = Upkeep(database, self.clock, self.wake)
+        self.housekeeping = Housekeeping(
+            database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules
+        )
+        self.fleet: Fleet | None = None
+
+    @classmethod
+    async def open(cls, config: Config) -> Self:
+        """Open the database (migrating it if it is behind), the blob store and the sealing key."""
+        config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = await open_database(config.database or f"sqlite:///{config.data / 'mainstay.sqlite3'}")
+        try:
+            blobs = open_blobs(config.blobs or str(config.data / "blobs"))
+            seal = Seal.from_file(config.data / "seal.key")
+            return cls(config, database, blobs, seal)
+        except BaseException:
+            await database.close()
+            raise
+
+    async def start(self) -> None:
+        """Begin to work: watch, dispatch, keep leases, tidy up."""
+        self.loops.start("dispatch", self.dispatch.run)
+        self.loops.start("leases", self.upkeep.lease_loop)
+        self.loops.start("fit", self.upkeep.fit_loop)
+        if self.config.watch_remotes:
+            self.loops.start("intake", self.intake.run)
+        self.loops.start("packing", self.housekeeping.pack_loop)
+        self.loops.start("retention", self.housekeeping.retention_loop)
+
+    def start_fleet(self, local: Local, bounds: Bounds) -> None:
+        """Keep local runners for the queue."""
+        self.fleet = Fleet(self.db, self.clock, self.wake, local, bounds)
+        self.loops.start("fleet", self.fleet.run)
+
+    async def close(self) -> None:
+        """Stop all loops, local runners and git programs, and let go of the database."""
+        await self.loops.stop()
+        await self.repositories.close()
+        self.access.close()
+        self.wake.close()
+        await self.db.close()
+
+    # -- runners ---------------------------------------------------------------------------------------------------
+
+    async def authenticate(self, token: str) -> Identity | None:
+        """Who a token belongs to."""
+        return await self.access.authenticate(token)
+
+    async def hello(self, token_id: int, message: Hello) -> Welcome:
+        """A runner presents itself."""
+        return await self.db.write(enrol.hello, token_id, message, self.clock.now())
+
+    async def poll(self, runner_id: int, message: Poll) -> Orders:
+        """A runner asks for work; may take as long as it says. Raises MustGreet when it has to say hello first."""
+        return await self.dispatch.poll(runner_id, message)
+
+    async def runner_of(self, token_id: int, runner_id: int) -> bool:
+        """Whether that token may speak for that runner."""
+        return await self.db.read(runners.owned_by, runner_id, token_id)
+
+    async def progress(self, runner_id: int, attempt_id: int, message: Progress) -> Stored:
+        """The steps of a running attempt."""
+        return await self.db.write(results.progress, runner_id, attempt_id, message, self.clock.now())
+
+    async def append_log(
+        self, runner_id: int, attempt_id: int, offset: int, body: bytes, encoding: str | None
+    ) -> Stored:
+        """The next bytes of an attempt's log."""
+        return await self.logs.append(runner_id, attempt_id, offset, body, encoding)
+
+    async def put_tests(self, runner_id: int, attempt_id: int, body: bytes, encoding: str | None) -> Stored:
+        """The tests of an attempt, as JSON lines."""
+        reports = await results.decode_tests(body, encoding)
+        return await self.db.write(results.put_tests, runner_id, attempt_id, reports)
+
+    async def put_artifact(
+        self, runner_id: int, attempt_id: int, name: str, kind: str, stream: AsyncIterator[bytes], days: int | None = None
+    ) -> Stored:
+        """A bundle that a job kept."""
+        return await self.artifacts.put(runner_id, attempt_id, name, kind, stream, days)
+
+    async def finish(self, runner_id: int, attempt_id: int, message: Finish) -> Stored:
+        """How an attempt ended; stored before it is answered."""
+        return await self.db.write(results.finish, runner_id, attempt_id, message, self.clock.now())
+
+    async def source_allowed(self, token: str, repository: str) -> bool:
+        """Whether a running attempt's token opens that repository to read."""
+        return await self.db.read(jobs.opens, tokens.hash_of(token), repository)
+
+    # -- people ----------------------------------------------------------------------------------------------------
+
+    async def add_repository(
+        self,
+        actor: str,
+        name: str,
+        url: str | None,
+        branches: Sequence[str] = ("*",),
+        commits: CommitPolicy = CommitPolicy.EVERY,
+        poll_s: float = 60.0,
+        since: str | None = None,
+        supersede: bool = False,
+    ) -> Repository:
+        """Watch a repository. `since`: also test the commits after that one which its branches have already."""
+        added = await self.repositories.add(actor, name, url, branches, commits, poll_s, supersede)
+        self.intake.watch(added, since)
+        return added
+
+    async def set_repository(self, actor: str, name: str, **values: object) -> Repository:
+        """Change how a repository is watched."""
+        changed = await self.repositories.change(actor, name, values)
+        self.intake.watch(changed)
+        return changed
+
+    async def remove_repository(self, actor: str, name: str) -> None:
+        """Stop watching a repository; its history is deleted after some days."""
+        removed = await self.repositories.remove(actor, name)
+        await self.intake.forget(removed.id)
+
+    async def repository_key(self, actor: str, name: str) -> str:
+        """The public half of a repository's deploy key, made when it is first asked for."""
+        return await self.repositories.key(actor, name)
+
+    async def look(self, name: str, noticed_by: str = "webhook") -> None:
+        """Look at a repository's remote now."""
+        repository = await self.repositories.by_name(name)
+        await self.intake.look(repository.id, noticed_by)
+
+    async def pushed(self, repository_id: int) -> None:
+        """Somebody pushed to our own git server; returns when the push is stored."""
+        await self.intake.look(repository_id, "git")
+
+    def mirror_of(self, repository: Repository) -> Mirror:
+        """The server's bare mirror of a repository."""
+        return self.mirrors.of(repository.id)
+
+    async def cancel_build(self, actor: str, build_id: int, reason: str | None = None) -> None:
+        """Stop a build."""
+        await self.db.write(people.cancel_build, actor, build_id, reason, self.clock.now())
+
+    async def rerun_build(
+        self, actor: str, build_id: int, failed_only: bool = False, job_name: str | None = None
+    ) -> tuple[str, ...]:
+        """Run jobs of a build again; give their names."""
+        return await self.db.write(people.rerun_build, actor, build_id, failed_only, job_name, self.clock.now())
+
+    async def drain_runner(self, actor: str, runner_id: int) -> None:
+        """Let a runner take no new work."""
+        await self.db.write(people.drain_runner, actor, runner_id, True, self.clock.now())
+
+    async def resume_runner(self, actor: str, runner_id: int) -> None:
+        """Let a drained runner take work again."""
+        await self.db.write(people.drain_runner, actor, runner_id, False, self.clock.now())
+
+    async def remove_runner(self, actor: str, runner_id: int) -> None:
+        """Forget a runner."""
+        await self.db.write(people.remove_runner, actor, runner_id, self.clock.now())
+
+    async def new_runner_token(self, actor: str, name: str) -> str:
+        """A token that runners enrol with."""
+        return await self.access.new_token("runner", name)
+
+    async def new_api_token(self, actor: str, name: str) -> str:
+        """A token for client commands."""
+        return await self.access.new_token("api", name)
+
+    async def log_size(self, attempt_id: int) -> tuple[int, bool]:
+        """Bytes stored of a log, and whether it is whole."""
+        return await self.logs.size(attempt_id)
+
+    def log_range(self, attempt_id: int, start: int, end: int) -> AsyncIterator[bytes]:
+        """A range of a log's bytes."""
+        return self.logs.read(attempt_id, start, end)
+
+    def log_follow(self, attempt_id: int, start: int = 0) -> AsyncIterator[bytes]:
+        """A log's bytes as they come, until its end."""
+        return self.logs.follow(attempt_id, start)
