@@ -1,33 +1,333 @@
 """Noticing pushes and turning them into builds. One watcher per repository; looks at the same one never overlap.
 
-What is asked of a look: read where the refs are, compare with the place reached, bring the objects, plan each new commit,
-and store the builds of a ref's move in the transaction that moves its reached place. Killed anywhere before, the next
-look finds the same difference again; what was stored already is recognised and left out.
+A look reads where the refs are, compares with the place reached, brings the objects, plans each new commit, and stores
+the builds of a ref's move together with its reached place. Killed anywhere before, the next look finds the same
+difference again; what was stored already is recognised and left out.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
+from mainstay.engine import people, unfold
 from mainstay.engine.clock import Clock
 from mainstay.engine.planning import Planner
-from mainstay.engine.sources import Sources
+from mainstay.engine.repositories import Repositories
 from mainstay.engine.wake import Wake
 from mainstay.flow import intake as intake_flow
-from mainstay.flow import supersede
 from mainstay.git.mirror import Mirror
+from mainstay.git.source import local_path
+from mainstay.git.watch import RefWatcher
 from mainstay.model.build import NewBuild
 from mainstay.model.errors import MainstayError, NotFound
 from mainstay.model.events import Event, EventKind
-from mainstay.model.repository import CommitPolicy, RefMove, Repository
+from mainstay.model.repository import Commit, CommitPolicy, RefMove, Repository, branch_of
 from mainstay.store import builds, events, repositories
 from mainstay.store.database import Database, Tx
 
 CHUNK = 50
-"""Commits that are stored in one transaction: long ones keep everybody else from writing."""
+"""Builds that are stored in one transaction: long ones keep everybody else from writing."""
 LONGEST_PAUSE_S = 3600.0
 """Back-off of an unreachable remote ends here."""
+LOCAL_POLL_S = 300.0
+"""A repository on this machine is watched; this is only the net below the watch."""
+JITTER = 0.1
+"""Part of a pause that is left to chance, so that many repositories do not poll together."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One repository and the task that looks after it."""
+
+    repository_id: int
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    noticed_by: str = "poll"
+    since: str | None = None
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+
+class Intake:
+    """All watchers of this server."""
+
+    def __init__(self, database: Database, repositories_: Repositories, clock: Clock, wake: Wake) -> None:
+        self._database = database
+        self._repositories = repositories_
+        self._clock = clock
+        self._wake = wake
+        self._planner = Planner()
+        self._refs = RefWatcher(self._noticed)
+        self._watched: dict[int, _Watched] = {}
+        self._running = False
+
+    async def run(self) -> None:
+        """Look after every repository until cancelled."""
+        self._running = True
+        await self._refs.start()
+        try:
+            for repository in await self._repositories.all_of():
+                self.watch(repository)
+            await asyncio.Event().wait()
+        finally:
+            self._running = False
+            tasks = [each.task for each in self._watched.values() if each.task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._watched.clear()
+            await self._refs.close()
+
+    def watch(self, repository: Repository, since: str | None = None) -> None:
+        """Begin to look after a repository, or look at it anew after a change."""
+        if not self._running:
+            return
+        watched = self._watched.get(repository.id)
+        if watched is None:
+            watched = _Watched(repository.id, since=since)
+            self._watched[repository.id] = watched
+            watched.task = asyncio.create_task(self._follow(watched), name=f"watch {repository.name}")
+        watched.asked.set()
+        path = local_path(repository.url) if repository.url else None
+        if path is not None:
+            self._refs.watch(repository.id, path)
+        else:
+            self._refs.forget(repository.id)
+
+    async def forget(self, repository_id: int) -> None:
+        """Stop looking after a repository."""
+        self._refs.forget(repository_id)
+        watched = self._watched.pop(repository_id, None)
+        if watched is not None and watched.task is not None:
+            watched.task.cancel()
+            await asyncio.gather(watched.task, return_exceptions=True)
+        await self._repositories.mirrors.drop(repository_id)
+
+    async def look(self, repository_id: int, noticed_by: str) -> None:
+        """Look at a repository now; returns when a look that began after this call has ended. Raises its error."""
+        watched = self._watched.get(repository_id)
+        if watched is None:
+            raise NotFound("this server does not watch that repository")
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        watched.waiters.append(done)
+        watched.noticed_by = noticed_by
+        watched.asked.set()
+        await done
+
+    def _noticed(self, repository_id: int) -> None:
+        watched = self._watched.get(repository_id)
+        if watched is not None:
+            watched.noticed_by = "watch"
+            watched.asked.set()
+
+    async def _follow(self, watched: _Watched) -> None:
+        """The life of one watcher: look, then wait for a notice or the next poll."""
+        pause = 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await watched.asked.wait()
+            watched.asked.clear()
+            noticed_by, watched.noticed_by = watched.noticed_by, "poll"
+            waiters, watched.waiters = watched.waiters, []
+            try:
+                pause = await self._look(watched, noticed_by, waiters)
+            except NotFound:
+                return  # it was removed
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log.exception("Looking at repository %d failed", watched.repository_id)
+                pause = 5.0
+            finally:
+                for waiter in waiters:
+                    if not waiter.done():
+                        waiter.set_result(None)
+
+    async def _look(self, watched: _Watched, noticed_by: str, waiters: Sequence[asyncio.Future[None]]) -> float:
+        """One look; give the seconds until the next one by poll."""
+        repository = await self._repositories.get(watched.repository_id)
+        try:
+            await self._take_in(repository, noticed_by, watched.since)
+        except MainstayError as error:
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(error)
+            return await self._failed(repository, error)
+        watched.since = None
+        pause = LOCAL_POLL_S if repository.url is None or local_path(repository.url) else repository.poll_s
+        pause *= 1 + JITTER * random.random()  # noqa: S311
+        if repository.seen_at is None or repository.error is not None:
+            await self._database.write(_went_well, repository, self._clock.now())
+        return pause
+
+    async def _failed(self, repository: Repository, error: MainstayError) -> float:
+        failures = repository.failures + 1
+        pause = intake_flow.pause_after(failures, min(repository.poll_s, 60.0), LONGEST_PAUSE_S)
+        pause *= 1 + JITTER * random.random()  # noqa: S311
+        now = self._clock.now()
+        next_at = now + timedelta(seconds=pause)
+        await self._database.write(_went_wrong, repository, str(error), failures, next_at, now)
+        return pause
+
+    async def _take_in(self, repository: Repository, noticed_by: str, since: str | None) -> None:
+        """Find the moves of a repository's refs and store them with their builds."""
+        mirror = self._repositories.mirrors.of(repository.id)
+        await mirror.create()
+        access = await self._repositories.access(repository)
+        if repository.url is None:
+            seen = await mirror.refs()
+        else:
+            seen = (await mirror.remote_refs(repository.url, access)).refs
+        known = await self._database.read(repositories.reached, repository.id)
+        moves = intake_flow.moves(known, seen, repository)
+        if not moves:
+            return
+        first_sight = repository.seen_at is None and not known
+        if repository.url is not None:
+            await mirror.fetch(repository.url, {move.ref: move.new for move in moves}, access)
+        for move in moves:
+            how = "first sight" if first_sight else noticed_by
+            await self._take_move(repository, mirror, move, known, how, since)
+            if move.new is None:
+                known.pop(move.ref, None)
+            else:
+                known[move.ref] = move.new
+
+    async def _take_move(
+        self,
+        repository: Repository,
+        mirror: Mirror,
+        move: RefMove,
+        known: dict[str, str],
+        noticed_by: str,
+        since: str | None,
+    ) -> None:
+        """Store one ref's move with its builds."""
+        tip, fresh, forced = await _new_commits(repository, mirror, move, known, noticed_by, since)
+        built = await self._database.read(builds.built_commits, repository.id, fresh)
+        chosen = intake_flow.chosen(fresh, tip, repository.commits, built) if tip is not None else []
+        if noticed_by == "first sight" and branch_of(move.ref) is None:
+            chosen = []  # tags that were there before us are not news
+        count = 0
+        parts = list(_chunks(chosen, CHUNK)) or [()]
+        for index, part in enumerate(parts):
+            commits = await mirror.commits(part)
+            new = [
+                build for commit in commits for build in await self._builds_of(mirror, commit, move, commit.sha == tip)
+            ]
+            count += len(new)
+            arrived = None
+            if index == len(parts) - 1:  # the reached place moves with the last of its builds
+                note = intake_flow.note(move, forced=forced, built=count)
+                arrived = _Arrived(move, noticed_by, len(fresh), note)
+            await self._database.write(_store, repository, commits, new, arrived, self._clock.now())
+
+    async def _builds_of(self, mirror: Mirror, commit: Commit, move: RefMove, is_tip: bool) -> list[NewBuild]:
+        priority = intake_flow.TIP_PRIORITY if is_tip else intake_flow.BACKLOG_PRIORITY
+        found = []
+        for plan in await self._planner.plans(mirror, commit):
+            jobs, reason = unfold.first_jobs(plan, priority)
+            payload = {"ref": move.ref, "before": move.old, "after": move.new, "head_commit": _shown(commit)}
+            found.append(
+                NewBuild(commit.sha, commit.tree, move.ref, "push", plan, jobs, payload, priority, reason=reason)
+            )
+        return found
+
+
+async def _new_commits(
+    repository: Repository,
+    mirror: Mirror,
+    move: RefMove,
+    known: dict[str, str],
+    noticed_by: str,
+    since: str | None,
+) -> tuple[str | None, list[str], bool]:
+    """The commit a ref points to, the commits that are new with its move (newest first), and whether it was forced."""
+    if move.new is None:
+        return None, [], False
+    tip = await mirror.commit_of(move.new)
+    if tip is None:
+        return None, [], False  # a tag of something that is no commit
+    first_parent = repository.commits is CommitPolicy.FIRST_PARENT
+    if noticed_by == "first sight":
+        if since is None or branch_of(move.ref) is None:
+            return tip, [tip], False
+        return tip, await mirror.new_commits(tip, [since], first_parent=first_parent), False
+    old = await mirror.commit_of(move.old) if move.old is not None else None
+    forced = old is not None and not await mirror.is_ancestor(old, tip)
+    edge = [old] if old is not None and not forced else sorted(set(known.values()))
+    return tip, await mirror.new_commits(tip, edge, first_parent=first_parent), forced
+
+
+def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """The first alone, so that a fresh tip need not wait for the others; then parts of `size`."""
+    if items:
+        yield items[:1]
+    for start in range(1, len(items), size):
+        yield items[start : start + size]
+
+
+def _shown(commit: Commit) -> dict[str, object]:
+    """A commit as GitHub's event shows it."""
+    person = {"name": commit.author, "email": commit.email}
+    return {
+        "id": commit.sha,
+        "tree_id": commit.tree,
+        "message": commit.message,
+        "timestamp": commit.committed_at.isoformat(),
+        "author": person,
+        "committer": person,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A ref's move whose last builds are being stored."""
+
+    move: RefMove
+    noticed_by: str
+    commits: int
+    note: str | None
+
+
+def _store(
+    tx: Tx,
+    repository: Repository,
+    commits: Sequence[Commit],
+    new: Sequence[NewBuild],
+    arrived: _Arrived | None,
+    now: datetime,
+) -> None:
+    repositories.keep_commits(tx, repository.id, commits)
+    push_id = None
+    if arrived is not None:
+        move, how = arrived.move, arrived.noticed_by
+        push_id = repositories.add_push(tx, repository.id, move, how, arrived.commits, arrived.note, now)
+        repositories.move_ref(tx, repository.id, move, now)
+        details = {"ref": move.ref, "old": move.old, "new": move.new, "commits": arrived.commits, "note": arrived.note}
+        events.add(tx, [Event(EventKind.PUSH_NOTICED, now, how, repository_id=repository.id, details=details)])
+    added = builds.add(tx, repository.id, push_id, new, now)
+    if repository.supersede and added:
+        people.supersede(tx, repository.id, new[0].ref, added, now)
+
+
+def _went_well(tx: Tx, repository: Repository, now: datetime) -> None:
+    repositories.change(tx, repository.id, seen_at=now, error=None, failures=0, next_poll_at=None)
+    if repository.error is not None:
+        event = Event(EventKind.REPOSITORY_REACHABLE, now, "its refs could be read again", repository_id=repository.id)
+        events.add(tx, [event])
+
+
+def _went_wrong(
+    tx: Tx, repository: Repository, error: str, failures: int, next_at: datetime, now: datetime
+) -> None:
+    repositories.change(tx, repository.id, error=error[:4000], failures=failures, next_poll_at=next_at)
+    if repository.error is None:
+        event = Event(EventKind.REPOSITORY_UNREACHABLE, now, error[:1000], repository_id=repository.id)
+        events.add(tx, [event])

@@ -1,5 +1,6 @@
 """What people ask for: cancel, run again, drain. Each is stored with who asked, in one transaction."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from mainstay.engine.settle import settle
@@ -30,6 +31,16 @@ def cancel_build(tx: Tx, actor: str, build_id: int, reason: str | None, now: dat
     for job in found:
         changes.apply(tx, result_flow.cancel(job, now, cause), now)
     settle(tx, build_id, now, cause)
+
+
+def supersede(tx: Tx, repository_id: int, ref: str, newer: Sequence[int], now: datetime) -> None:
+    """Cancel the builds of a ref that have not started and are older than new ones; only where its policy says so."""
+    for build_id in builds.waiting_on_ref(tx, repository_id, ref, min(newer)):
+        jobs.lock_build(tx, build_id)
+        for job in jobs.of_build(tx, build_id):
+            if job.state in (JobState.WAITING, JobState.QUEUED):
+                changes.apply(tx, result_flow.cancel(job, now, "superseded by a newer commit"), now)
+        settle(tx, build_id, now, "superseded by a newer commit")
 
 
 def rerun_build(

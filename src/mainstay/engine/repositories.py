@@ -1,18 +1,14 @@
 """Repositories as people add, change and remove them: names, addresses, deploy keys, mirrors."""
 
-import asyncio
-import contextlib
-import os
 import re
-import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mainstay.engine.clock import Clock
 from mainstay.engine.mirrors import Mirrors
-from mainstay.git import keys
+from mainstay.git.keys import Access, make_key
+from mainstay.git.source import local_path
 from mainstay.model.errors import BadInput
 from mainstay.model.events import Event, EventKind
 from mainstay.model.repository import CommitPolicy, Repository
@@ -21,8 +17,6 @@ from mainstay.store.database import Database, Tx
 from mainstay.store.seal import Seal
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-SCHEMES = ("https", "http", "ssh", "git", "file")
-SCP_LIKE = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:.+")
 CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede"})
 MAX_PATTERNS = 100
 
@@ -34,7 +28,7 @@ class Repositories:
         self._database = database
         self._seal = seal
         self._clock = clock
-        self._keys = data / "keys"
+        self.known_hosts = data / "known_hosts"
         self.mirrors = Mirrors(data / "mirrors")
 
     async def close(self) -> None:
@@ -96,60 +90,29 @@ class Repositories:
         """The public half of its deploy key; the pair is made when it is first asked for."""
         repository = await self.by_name(name)
         if repository.key_public is None:
-            pair = await asyncio.to_thread(keys.make, f"mainstay {name}")
+            pair = make_key(f"mainstay {name}")
             sealed = self._seal.seal(pair.private, f"deploy key of {repository.id}")
             await self._database.write(_set_key, actor, repository.id, pair.public, sealed, self._clock.now())
             repository = await self.by_name(name)
         return repository.key_public or ""
 
-    @contextlib.asynccontextmanager
-    async def unlocked_key(self, repository: Repository) -> AsyncIterator[str | None]:
-        """The ssh command that uses this repository's key alone, for as long as the `async with` block lasts.
-
-        The private half is in a file only meanwhile. Without a key of its own: the same command without one.
-        """
+    async def access(self, repository: Repository) -> Access | None:
+        """How ssh gets at its remote: with its own deploy key, or None when it has none."""
         sealed = await self._database.read(repositories.sealed_key, repository.id)
-        self._keys.mkdir(mode=0o700, exist_ok=True)
-        known_hosts = self._keys / "known_hosts"
         if sealed is None:
-            yield keys.ssh_command(None, known_hosts)
-            return
+            return None
         private = self._seal.open(sealed, f"deploy key of {repository.id}")
-        handle, path = tempfile.mkstemp(dir=self._keys, prefix="key-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(private)
-            yield keys.ssh_command(Path(path), known_hosts)
-        finally:
-            Path(path).unlink(missing_ok=True)
-
-
-def local_path(url: str | None) -> Path | None:
-    """The folder of a repository on this machine, or None when it is elsewhere."""
-    if url is None:
-        return None
-    if url.startswith("file://"):
-        return Path(urlsplit(url).path)
-    return Path(url) if url.startswith("/") else None
+        return Access(private, self.known_hosts)
 
 
 def _address(url: str | None) -> str | None:
-    """Check where a repository is said to live. Paths become absolute; anything git could take as an option is refused."""
+    """Check where a repository is said to live."""
     if url is None:
         return None
-    if len(url) > 4096 or any(ord(character) < 32 for character in url):
-        raise BadInput("the address is longer than 4096 characters or has control characters in it")
-    if SCP_LIKE.fullmatch(url):
-        return url
-    if "://" in url:
-        scheme = urlsplit(url).scheme
-        if scheme not in SCHEMES:
-            raise BadInput(f"the scheme {scheme[:20]!r} is not one of {', '.join(SCHEMES)}")
-        return url
-    path = Path(url)
-    if url.startswith("-") or not path.is_absolute():
-        raise BadInput(f"{url[:200]!r} is neither an absolute path nor an address like https://host/path or git@host:path")
-    return str(path)
+    if len(url) > 4096:
+        raise BadInput("the address is longer than 4096 characters")
+    path = local_path(url)
+    return url if path is None or url.startswith("file:") else str(path)
 
 
 def _patterns(branches: Sequence[str]) -> tuple[str, ...]:

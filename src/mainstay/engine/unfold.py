@@ -4,6 +4,7 @@ The one place where the server evaluates workflow expressions; the rules themsel
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mainstay.flow import build as build_flow
 from mainstay.model.changes import NewJob
@@ -26,7 +27,7 @@ def planned(plan: Plan, key: str) -> PlannedJob:
     raise NotFound(f"the plan of workflow {plan.workflow} has no job {key}")
 
 
-def first_jobs(plan: Plan) -> tuple[tuple[NewJob, ...], str | None]:
+def first_jobs(plan: Plan, build_priority: int = 0) -> tuple[tuple[NewJob, ...], str | None]:
     """The jobs of a new build, and its reason when there is nothing to run."""
     errors = [str(problem) for problem in plan.problems if problem.severity == "error"]
     if errors or not plan.jobs:
@@ -52,7 +53,7 @@ def first_jobs(plan: Plan) -> tuple[tuple[NewJob, ...], str | None]:
             )
         else:
             found.extend(plain(job, index * STRIDE))
-    return tuple(found), None
+    return tuple(replace(job, priority=job.priority + build_priority) for job in found), None
 
 
 def plain(job: PlannedJob, position: int) -> list[NewJob]:

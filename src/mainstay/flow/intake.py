@@ -50,3 +50,8 @@ def note(move: RefMove, *, forced: bool, built: int) -> str | None:
     if built == 0:
         return "no workflow is triggered by it"
     return None
+
+
+def pause_after(failures: int, poll_s: float, longest_s: float) -> float:
+    """Seconds until the next look at a remote, after so many errors in a row: doubled with each."""
+    return float(min(poll_s * 2 ** min(failures, 16), max(longest_s, poll_s)))

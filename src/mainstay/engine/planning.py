@@ -1,0 +1,61 @@
+"""Planning a commit: its files are read from the mirror and given to `workflow/`, in a thread of its own.
+
+`workflow/` is pure and synchronous and asks for few files; what it decides to read depends on what it has read. So it
+runs in a thread and each file it asks for is fetched by the event loop, which stays free for everybody else.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from mainstay.git.mirror import Mirror
+from mainstay.model.plan import Plan
+from mainstay.model.repository import Commit
+from mainstay.workflow.detect import detect
+
+MAX_FILE_BYTES = 8 * 1024 * 1024
+"""Files larger than this are not read for planning."""
+
+
+@dataclass(slots=True)
+class MirrorFiles:
+    """The files of one commit, for a thread that is not the event loop's."""
+
+    mirror: Mirror
+    commit: Commit
+    loop: asyncio.AbstractEventLoop
+    _paths: tuple[str, ...] | None = field(default=None)
+
+    def paths(self) -> Sequence[str]:
+        """Every tracked path."""
+        if self._paths is None:
+            self._paths = tuple(asyncio.run_coroutine_threadsafe(self._list(), self.loop).result())
+        return self._paths
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of one file."""
+        return asyncio.run_coroutine_threadsafe(self._read(path), self.loop).result()
+
+    async def _list(self) -> list[str]:
+        return list(await self.mirror.paths(self.commit.sha))
+
+    async def _read(self, path: str) -> bytes | None:
+        return await self.mirror.read(self.commit.sha, path, MAX_FILE_BYTES)
+
+
+class Planner:
+    """Plans commits, a few at a time."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="plan")
+
+    async def plans(self, mirror: Mirror, commit: Commit) -> list[Plan]:
+        """The plans for one commit."""
+        loop = asyncio.get_running_loop()
+        files = MirrorFiles(mirror, commit, loop)
+        return await loop.run_in_executor(self._threads, lambda: [detect(files)])
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
