@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mainstay.engine.clock import Clock
-from mainstay.store import tokens
+from mainstay.model.errors import Gone
+from mainstay.store import runners, tokens
 from mainstay.store.database import Database, Tx
 
 REMEMBER_S = 30.0
@@ -27,11 +28,13 @@ class Access:
         self._database = database
         self._clock = clock
         self._remembered: dict[str, tuple[float, Identity]] = {}
+        self._runners: set[tuple[int, int]] = set()
         self._stop = database.on_wake(self._forget)
 
     def _forget(self, topic: str) -> None:
-        if topic in ("tokens", "*"):
+        if topic in ("tokens", "runners", "*"):
             self._remembered.clear()
+            self._runners.clear()
 
     async def authenticate(self, token: str) -> Identity | None:
         """The identity of a live token, or None."""
@@ -51,6 +54,17 @@ class Access:
             self._remembered.clear()
         self._remembered[key] = (now + REMEMBER_S, identity)
         return identity
+
+    async def check_runner(self, token_id: int, runner_id: int) -> None:
+        """Refuse a token that may not speak for a runner. Raises Gone."""
+        pair = (token_id, runner_id)
+        if pair in self._runners:
+            return
+        if not await self._database.read(runners.owned_by, runner_id, token_id):
+            raise Gone(f"runner {runner_id} was removed, or belongs to another token; say hello")
+        if len(self._runners) >= MAX_REMEMBERED:
+            self._runners.clear()
+        self._runners.add(pair)
 
     async def new_token(self, kind: str, name: str) -> str:
         """Make a token and keep its hash."""

@@ -36,7 +36,7 @@ def assignment(tx: Tx, attempt_id: int) -> Assignment:
         plan=planned,
         name=job.name,
         matrix=job.matrix,
-        contexts=contexts.of_job(tx, row, job, planned, attempt.number),
+        contexts=contexts.of_job(row, job, attempt.number),
         trusted=row.trusted,
         time_limit_s=jobs.time_limit(tx, job.id),
         allowed_to_fail=job.allowed_to_fail,

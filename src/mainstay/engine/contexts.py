@@ -3,10 +3,8 @@
 from typing import Any
 
 from mainstay.model.job import Job
-from mainstay.model.plan import PlannedJob
 from mainstay.model.repository import branch_of, tag_of
 from mainstay.store.builds import BuildRow
-from mainstay.store.database import Tx
 
 
 def github(row: BuildRow) -> dict[str, Any]:
@@ -27,7 +25,7 @@ def github(row: BuildRow) -> dict[str, Any]:
     }
 
 
-def of_job(tx: Tx, row: BuildRow, job: Job, planned: PlannedJob, number: int) -> dict[str, Any]:
+def of_job(row: BuildRow, job: Job, number: int) -> dict[str, Any]:
     """All contexts of a job at the time it is given to a runner."""
     return {
         "github": github(row) | {"job": job.key, "run_attempt": str(number)},

@@ -1,8 +1,8 @@
 """Handing out work: open polls of runners, the dispatch turn that fills them, and leases.
 
-A poll that is open in this process is a place where work can go. A turn claims queued attempts for all open polls in one
-transaction; another server's turn on the same database skips what this one has locked. An assignment whose answer got
-lost on the way is given again with the runner's next poll, which does not name it.
+A poll that is open in this process is a place where work can go. A turn claims queued attempts for all open polls in
+one transaction; another server's turn on the same database skips what this one has locked. An assignment whose answer
+got lost on the way is given again with the runner's next poll, which does not name it.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from mainstay.engine.clock import Clock
 from mainstay.engine.wake import Wake, Watch
 from mainstay.flow import dispatch as dispatch_flow
 from mainstay.flow.dispatch import Candidate, Match, Slot
+from mainstay.model.errors import Gone
 from mainstay.model.events import Event, EventKind
 from mainstay.store import events, jobs, runners
 from mainstay.store.database import Database, Tx
@@ -28,10 +29,6 @@ CONTACT_S = 10.0
 """An idle runner's last contact is written at most this often."""
 
 log = logging.getLogger(__name__)
-
-
-class MustGreet(Exception):
-    """The runner is not known as it presents itself: it has to say hello (again)."""
 
 
 @dataclass(slots=True)
@@ -162,7 +159,7 @@ def _look(tx: Tx, runner_id: int, message: Poll, now: datetime) -> tuple[_Seen, 
     """What to tell a runner at once, and whether something about it is due to be written."""
     row = runners.row(tx, runner_id)
     if row.boot != message.boot:
-        raise MustGreet
+        raise Gone(f"runner {row.name} was started anew since, or never said hello here; say hello")
     held = {each.id: each for each in jobs.held_by(tx, runner_id)}
     named = set(message.running)
     unknown = [key for key in held if key not in named]

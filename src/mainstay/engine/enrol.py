@@ -31,14 +31,14 @@ def hello(tx: Tx, token_id: int, message: Hello, now: datetime) -> Welcome:
             _give_up(tx, held.id, now, f"{message.name} was started anew without it")
     drop = tuple(jobs.not_running(tx, sorted(holding)))
     tx.wake("runners")
-    return Welcome(
-        runner=runner_id, lease_s=LEASE_S, poll_s=POLL_S, log_limit_bytes=LOG_LIMIT_BYTES, drop=drop
-    )
+    return Welcome(runner=runner_id, lease_s=LEASE_S, poll_s=POLL_S, log_limit_bytes=LOG_LIMIT_BYTES, drop=drop)
 
 
 def _check(message: Hello) -> None:
     if not NAME.fullmatch(message.name):
-        raise BadInput(f"{message.name[:120]!r} is no name for a runner: letters, digits, '.', '_' and '-', at most 100")
+        raise BadInput(
+            f"{message.name[:120]!r} is no name for a runner: letters, digits, '.', '_' and '-', at most 100"
+        )
     if not 1 <= message.capacity <= MAX_CAPACITY:
         raise BadInput(f"a runner's capacity is a number from 1 to {MAX_CAPACITY}, not {message.capacity}")
     bad = [label for label in message.labels if not LABEL.fullmatch(label)]

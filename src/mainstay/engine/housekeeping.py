@@ -9,10 +9,10 @@ from typing import Any
 
 from mainstay.engine.clock import Clock
 from mainstay.engine.logs import Logs
+from mainstay.engine.mirrors import Mirrors
 from mainstay.engine.wake import Wake
 from mainstay.flow import retain
 from mainstay.flow.retain import Rules
-from mainstay.engine.mirrors import Mirrors
 from mainstay.store import logs, retention
 from mainstay.store.blobs import Blobs
 from mainstay.store.database import Database, Tx

@@ -324,9 +324,7 @@ def _went_well(tx: Tx, repository: Repository, now: datetime) -> None:
         events.add(tx, [event])
 
 
-def _went_wrong(
-    tx: Tx, repository: Repository, error: str, failures: int, next_at: datetime, now: datetime
-) -> None:
+def _went_wrong(tx: Tx, repository: Repository, error: str, failures: int, next_at: datetime, now: datetime) -> None:
     repositories.change(tx, repository.id, error=error[:4000], failures=failures, next_poll_at=next_at)
     if repository.error is None:
         event = Event(EventKind.REPOSITORY_UNREACHABLE, now, error[:1000], repository_id=repository.id)

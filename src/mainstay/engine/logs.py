@@ -1,7 +1,7 @@
 """Logs on their way in and out: appended by offset, read by range, followed while they grow.
 
-Small pieces are kept inline in the database, large ones as zstd frames in the blob store; `pack` turns the inline pieces
-of an ended attempt into frames.
+Small pieces are kept inline in the database, large ones as zstd frames in the blob store; `pack` turns the inline
+pieces of an ended attempt into frames.
 """
 
 import asyncio
@@ -35,9 +35,7 @@ class Logs:
         self._wake = wake
         self._limit_bytes = limit_bytes
 
-    async def append(
-        self, runner_id: int, attempt_id: int, offset: int, body: bytes, encoding: str | None
-    ) -> Stored:
+    async def append(self, runner_id: int, attempt_id: int, offset: int, body: bytes, encoding: str | None) -> Stored:
         """Store the bytes of a log from `offset` on. Bytes that are stored already are passed over."""
         raw = await _decoded(body, encoding)
         if not raw:
@@ -131,7 +129,11 @@ async def _decoded(body: bytes, encoding: str | None) -> bytes:
     if encoding in (None, "", "identity"):
         raw = body
     elif encoding == "zstd":
-        raw = await asyncio.to_thread(decompress, body, PIECE_BYTES) if len(body) > 4096 else decompress(body, PIECE_BYTES)
+        raw = (
+            await asyncio.to_thread(decompress, body, PIECE_BYTES)
+            if len(body) > 4096
+            else decompress(body, PIECE_BYTES)
+        )
     else:
         raise BadInput(f"the encoding {encoding[:40]!r} is not known here; send zstd or none")
     if len(raw) > PIECE_BYTES:

@@ -29,7 +29,7 @@ MAX_DETAIL = 65_536
 """Characters of a test's trace or output."""
 
 
-def progress(tx: Tx, runner_id: int, attempt_id: int, message: Progress, now: datetime) -> Stored:
+def progress(tx: Tx, runner_id: int, attempt_id: int, message: Progress) -> Stored:
     """Store the steps of a running attempt."""
     place = _mine(tx, runner_id, attempt_id)
     if place.state != AttemptState.RUNNING:
@@ -82,7 +82,7 @@ def _result(report: TestReport) -> NewResult:
         for key in ("file", "line", "suite", "message", "trace", "output")
         if (value := getattr(report, key)) is not None
     }
-    kept = details if report.outcome not in ("passed",) else {k: details[k] for k in ("file", "line") if k in details}
+    kept = details if report.outcome != "passed" else {k: details[k] for k in ("file", "line") if k in details}
     return NewResult(report.id[:4000], report.outcome, report.duration_s, report.rerun, kept or None)
 
 

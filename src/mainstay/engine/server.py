@@ -1,4 +1,4 @@
-"""The engine as the rest of the server sees it: opened once per process, with everything people and runners may ask for."""
+"""The engine as the rest of the server sees it: opened once per process, with all that people and runners ask for."""
 
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +10,7 @@ from mainstay.engine import enrol, people, results
 from mainstay.engine.access import Access, Identity
 from mainstay.engine.artifacts import Artifacts
 from mainstay.engine.clock import Clock, SystemClock
-from mainstay.engine.dispatch import Dispatch, MustGreet
+from mainstay.engine.dispatch import Dispatch
 from mainstay.engine.enrol import LOG_LIMIT_BYTES
 from mainstay.engine.fleet import Fleet, Local
 from mainstay.engine.housekeeping import Housekeeping
@@ -22,15 +22,14 @@ from mainstay.engine.upkeep import Upkeep
 from mainstay.engine.wake import Wake
 from mainstay.flow.fleet import Bounds
 from mainstay.flow.retain import Rules
-from mainstay.git.mirror import Mirror
 from mainstay.model.repository import CommitPolicy, Repository
-from mainstay.store import jobs, runners, tokens
+from mainstay.store import jobs, tokens
 from mainstay.store.blobs import Blobs, open_blobs
 from mainstay.store.database import Database, open_database
 from mainstay.store.seal import Seal
 from mainstay.wire.runner import Finish, Hello, Orders, Poll, Progress, Stored, Welcome
 
-__all__ = ["Config", "Engine", "Identity", "MustGreet"]
+__all__ = ["Config", "Engine", "Identity"]
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,7 @@ class Config:
     """`sqlite:///...` or `postgresql://...`; None: `mainstay.sqlite3` in the data folder."""
     blobs: str | None = None
     """A folder or `s3://...`; None: `blobs` in the data folder."""
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     log_limit_bytes: int = LOG_LIMIT_BYTES
     watch_remotes: bool = True
     """Whether this server looks at repositories by itself."""
@@ -70,9 +69,7 @@ class Engine:
         self.mirrors = self.repositories.mirrors
         self.intake = Intake(database, self.repositories, self.clock, self.wake)
         self.upkeep = Upkeep(database, self.clock, self.wake)
-        self.housekeeping = Housekeeping(
-            database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules
-        )
+        self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
         self.fleet: Fleet | None = None
 
     @classmethod
@@ -122,16 +119,16 @@ class Engine:
         return await self.db.write(enrol.hello, token_id, message, self.clock.now())
 
     async def poll(self, runner_id: int, message: Poll) -> Orders:
-        """A runner asks for work; may take as long as it says. Raises MustGreet when it has to say hello first."""
+        """A runner asks for work; may take as long as it says. Raises Gone when it has to say hello first."""
         return await self.dispatch.poll(runner_id, message)
 
-    async def runner_of(self, token_id: int, runner_id: int) -> bool:
-        """Whether that token may speak for that runner."""
-        return await self.db.read(runners.owned_by, runner_id, token_id)
+    async def runner_of(self, token_id: int, runner_id: int) -> None:
+        """Refuse a token that may not speak for that runner: Gone, so that it says hello and hears the reason."""
+        await self.access.check_runner(token_id, runner_id)
 
     async def progress(self, runner_id: int, attempt_id: int, message: Progress) -> Stored:
         """The steps of a running attempt."""
-        return await self.db.write(results.progress, runner_id, attempt_id, message, self.clock.now())
+        return await self.db.write(results.progress, runner_id, attempt_id, message)
 
     async def append_log(
         self, runner_id: int, attempt_id: int, offset: int, body: bytes, encoding: str | None
@@ -145,7 +142,13 @@ class Engine:
         return await self.db.write(results.put_tests, runner_id, attempt_id, reports)
 
     async def put_artifact(
-        self, runner_id: int, attempt_id: int, name: str, kind: str, stream: AsyncIterator[bytes], days: int | None = None
+        self,
+        runner_id: int,
+        attempt_id: int,
+        name: str,
+        kind: str,
+        stream: AsyncIterator[bytes],
+        days: int | None = None,
     ) -> Stored:
         """A bundle that a job kept."""
         return await self.artifacts.put(runner_id, attempt_id, name, kind, stream, days)
@@ -200,9 +203,9 @@ class Engine:
         """Somebody pushed to our own git server; returns when the push is stored."""
         await self.intake.look(repository_id, "git")
 
-    def mirror_of(self, repository: Repository) -> Mirror:
-        """The server's bare mirror of a repository."""
-        return self.mirrors.of(repository.id)
+    def mirror_of(self, repository: Repository) -> Path:
+        """Where the server's bare mirror of a repository is."""
+        return self.mirrors.path_of(repository.id)
 
     async def cancel_build(self, actor: str, build_id: int, reason: str | None = None) -> None:
         """Stop a build."""

@@ -111,5 +111,3 @@ def _tell_end(tx: Tx, build_id: int, found: Sequence[Job], state: BuildState, no
 
 def _tell(kind: EventKind, repository_id: int, build_id: int, job_id: int, now: datetime, cause: str) -> Tell:
     return Tell(Event(kind, now, cause, repository_id=repository_id, build_id=build_id, job_id=job_id))
-
-

@@ -12,9 +12,9 @@ _OPEN_ORDER = (JobState.RUNNING, JobState.QUEUED, JobState.WAITING)
 def fold(states: Iterable[JobState]) -> BuildState:
     """A build's state from the states of its jobs.
 
-    Open: `running` once anything has started or ended, else `queued` if anything is, else `waiting`. Ended: the worst of
-    its jobs decides (failed, cancelled, allowed); neutral and skipped jobs do not hide that others passed, but a build
-    in which nothing passed is never green.
+    Open: `running` once anything has started or ended, else `queued` if anything is, else `waiting`. Ended: the worst
+    of its jobs decides (failed, cancelled, allowed); neutral and skipped jobs do not hide that others passed, but a
+    build in which nothing passed is never green.
     """
     counts = Counter(states)
     if any(counts[state] for state in _OPEN_ORDER):

@@ -13,11 +13,11 @@ BACKLOG_PRIORITY = -1000
 
 def moves(known: Mapping[str, str], seen: Mapping[str, str], repository: Repository) -> list[RefMove]:
     """The watched refs that moved between `known` (what we reached) and `seen` (what is there), in a stable order."""
-    found = []
-    for ref in sorted(known.keys() | seen.keys()):
-        if is_watched(ref, repository) and known.get(ref) != seen.get(ref):
-            found.append(RefMove(ref, known.get(ref), seen.get(ref)))
-    return found
+    return [
+        RefMove(ref, known.get(ref), seen.get(ref))
+        for ref in sorted(known.keys() | seen.keys())
+        if is_watched(ref, repository) and known.get(ref) != seen.get(ref)
+    ]
 
 
 def is_watched(ref: str, repository: Repository) -> bool:

@@ -137,9 +137,11 @@ def cancel(job: Job, now: datetime, reason: str) -> tuple[Change, ...]:
         if attempt.cancel_reason is None:
             changes.append(AskCancel(attempt.id, attempt.runner_id, reason))
             changes.append(_tell(EventKind.ATTEMPT_CANCEL_ASKED, job, attempt, now, reason))
-    for attempt in job.attempts:
-        if attempt.state == AttemptState.QUEUED:
-            changes.append(EndAttempt(attempt.id, AttemptState.CANCELLED, finished_at=now, reason=reason))
+    changes.extend(
+        EndAttempt(attempt.id, AttemptState.CANCELLED, finished_at=now, reason=reason)
+        for attempt in job.attempts
+        if attempt.state == AttemptState.QUEUED
+    )
     if not running:
         changes.append(MoveJob(job.id, job_flow.after(job.state, Move.CANCEL), reason))
         changes.append(_tell(EventKind.JOB_ENDED, job, None, now, reason, state=JobState.CANCELLED))

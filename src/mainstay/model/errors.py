@@ -49,6 +49,12 @@ class Conflict(MainstayError):
     code, status, exit_code = "conflict", 409, 1
 
 
+class Gone(MainstayError):
+    """The speaker is not known as it presents itself: a runner has to say hello (again)."""
+
+    code, status, exit_code = "say-hello", 410, 1
+
+
 class TooLarge(MainstayError):
     """Over a stated limit."""
 

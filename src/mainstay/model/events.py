@@ -1,4 +1,4 @@
-"""What happened, in the past tense, and what is to be done about it, in the imperative. Closed: all kinds stand here."""
+"""What happened, in the past tense. Closed: all kinds of events stand here."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -25,7 +25,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     """Base of all messages: unknown fields are refused."""
 
 
-class Hello(Message):
+class Hello(Message, frozen=True):
     """A runner presents itself. `holding` are the attempts whose journal it has: running ones and undelivered ends."""
 
     name: str
@@ -40,7 +40,7 @@ class Hello(Message):
     """`Linux 6.1 x86_64`, for people."""
 
 
-class Welcome(Message):
+class Welcome(Message, frozen=True):
     """The server's answer: which runner it is, and what to do with the attempts it holds."""
 
     runner: int
@@ -53,7 +53,7 @@ class Welcome(Message):
     """Attempts nobody wants any more: delete their journals."""
 
 
-class Poll(Message):
+class Poll(Message, frozen=True):
     """Asks for work, renews leases. `free` slots may be 0: then only leases are renewed and cancels heard."""
 
     boot: str
@@ -64,7 +64,7 @@ class Poll(Message):
     draining: bool = False
 
 
-class Source(Message):
+class Source(Message, frozen=True):
     """Where the commit comes from."""
 
     repository: str
@@ -78,7 +78,7 @@ class Source(Message):
     ref: str
 
 
-class Assignment(Message):
+class Assignment(Message, frozen=True):
     """One attempt to run."""
 
     attempt: int
@@ -102,14 +102,14 @@ class Assignment(Message):
     allowed_to_fail: bool = False
 
 
-class Cancel(Message):
+class Cancel(Message, frozen=True):
     """Stop that attempt."""
 
     attempt: int
     reason: str
 
 
-class Orders(Message):
+class Orders(Message, frozen=True):
     """The answer to a poll."""
 
     assign: tuple[Assignment, ...] = ()
@@ -120,7 +120,7 @@ class Orders(Message):
     """Take no new work and end when the running jobs have ended."""
 
 
-class Progress(Message):
+class Progress(Message, frozen=True):
     """The attempt's steps as far as they are known. `sequence` rises; an older one than stored is ignored."""
 
     sequence: int
@@ -129,7 +129,7 @@ class Progress(Message):
     started_at: datetime | None = None
 
 
-class Artifact(Message):
+class Artifact(Message, frozen=True):
     """A named bundle of files that a job kept."""
 
     name: str
@@ -141,7 +141,7 @@ class Artifact(Message):
     retention_days: int | None = None
 
 
-class Finish(Message):
+class Finish(Message, frozen=True):
     """How the attempt ended. All of its log is delivered before, but for `log_tail`, which may come along here."""
 
     state: str
@@ -168,7 +168,7 @@ class Finish(Message):
     """What was left out of the log, in words: the limit was reached."""
 
 
-class Stored(Message):
+class Stored(Message, frozen=True):
     """What is safe on the server now."""
 
     stored: int = 0
@@ -178,7 +178,7 @@ class Stored(Message):
     reason: str | None = None
 
 
-class TestReport(Message):
+class TestReport(Message, frozen=True):
     """One test of one attempt."""
 
     id: str
