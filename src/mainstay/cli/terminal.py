@@ -93,6 +93,10 @@ class Terminal:
         fancy, plain, colour = STATES.get(state, ("?", "?", "bright_black"))
         return Painted(f"{fancy if self.unicode else plain} {WORDS.get(state, one_line(state))}", colour)
 
+    def state_text(self, state: str) -> str:
+        """The same as text for a line."""
+        return self.paint(*self.state(state))
+
     def faint(self, text: str) -> str:
         """For what is there on a second look."""
         return self.paint(text, "bright_black")

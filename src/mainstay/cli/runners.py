@@ -1,0 +1,68 @@
+"""Commands about runners: who takes jobs, and the token with which another one enrols."""
+
+import click
+
+from mainstay.cli import terminal
+from mainstay.cli.connection import Server, client_command, json_option
+from mainstay.cli.terminal import Painted, Table
+
+
+@click.command()
+@json_option
+@client_command
+def runners(server: Server, as_json: bool) -> None:
+    """List runners with labels, load and last contact.
+
+    \b
+    Example:
+      mainstay runners
+    """
+    page = server.get("/runners")
+    if as_json:
+        terminal.print_json(page)
+        return
+    if not page["items"]:
+        terminal.messages().line("No runner has called yet. Make a token for one: mainstay runner-token")
+        return
+    out = terminal.output()
+    table = Table(("RUNNER", "IS", "BUSY", "LABELS", "EXECUTOR", "VERSION", "LAST CONTACT"), flexible=3)
+    for item in page["items"]:
+        table.rows.append(
+            (
+                item["name"],
+                _condition(item["online"], item["draining"]),
+                f"{item['running']} of {item['capacity']}",
+                ", ".join(item["labels"]),
+                item["executor"],
+                item["version"],
+                terminal.ago(item["last_contact_at"]),
+            )
+        )
+    for line in table.lines(out):
+        out.line(line)
+
+
+def _condition(online: bool, draining: bool) -> Painted:
+    if not online:
+        return Painted("offline", "red")
+    return Painted("draining", "yellow") if draining else Painted("online", "green")
+
+
+@click.command("runner-token")
+@click.option("--name", metavar="NAME", help="What the token is called in lists; for the host it goes to, say.")
+@json_option
+@client_command
+def runner_token(server: Server, name: str | None, as_json: bool) -> None:
+    """Make a token with which a runner enrols.
+
+    It is shown this once; the server keeps only its hash.
+
+    \b
+    Example: start a runner on another machine
+      MAINSTAY_TOKEN=$(mainstay runner-token) mainstay runner --server https://ci.example.org
+    """
+    answer = server.post("/runner-tokens", {"name": name} if name else {})
+    if as_json:
+        terminal.print_json(answer)
+    else:
+        terminal.output().line(answer["token"])
