@@ -27,6 +27,8 @@ from mainstay.model.errors import MainstayError, TooLarge
 READ_BYTES = 256 * 1024
 STDERR_BYTES = 64 * 1024
 """How much of the end of a program's messages is kept."""
+GRACE_S = 0.5
+"""How long a git that was asked to end may take to clean up."""
 
 INHERITED = ("PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 INHERITED_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -38,6 +40,8 @@ ENVIRONMENT = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",  # an id means the object with that id, whatever refs/replace says
+    "GIT_NO_LAZY_FETCH": "1",
     "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh",  # not ext::, which runs what the url says
 }
 CONFIG = {
@@ -320,17 +324,26 @@ class Process:
 
     def kill(self) -> None:
         """End it and all that it started, at once."""
-        if self.alive:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
     async def end(self) -> None:
-        """End it if it still runs, and give back its descriptors."""
-        self.kill()
+        """End it if it still runs (asked first, so that it removes its lock files), and give back its descriptors."""
+        try:
+            if self.alive:
+                self._signal(signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.wait(), GRACE_S)
+        finally:
+            self.kill()
         for pipe in (self._popen.stdin, self._popen.stdout):
             if pipe is not None:
                 pipe.close()
         await self.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
 
     async def _readable(self, descriptor: int) -> None:
         future: asyncio.Future[None] = self._loop.create_future()

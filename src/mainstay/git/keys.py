@@ -1,0 +1,90 @@
+"""Deploy keys, and how ssh is told to use one key and nothing else."""
+
+import contextlib
+import os
+import shlex
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+CONNECT_TIMEOUT_S = 15
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A deploy key. The private half is to be sealed before it is stored."""
+
+    private: bytes
+    """OpenSSH's format, not encrypted."""
+    public: str
+    """One line, as it is pasted into a forge's settings."""
+
+    def __repr__(self) -> str:
+        return f"KeyPair({self.public!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to get at a remote repository over ssh: with this key, and these hosts known."""
+
+    private: bytes
+    known_hosts: Path
+    """Grows by each host at its first contact; a host whose key has changed since is refused."""
+
+    def __repr__(self) -> str:
+        return f"Access(known_hosts={self.known_hosts!r})"
+
+    @contextlib.contextmanager
+    def environment(self) -> Iterator[dict[str, str]]:
+        """What git's environment must hold. The private half is in a file (0600) only while this is open."""
+        with tempfile.TemporaryDirectory(prefix="mainstay-key-") as folder:  # 0700
+            key_file = Path(folder) / "key"
+            descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(self.private)
+            yield {"GIT_SSH_COMMAND": ssh_command(key_file, self.known_hosts), "GIT_SSH_VARIANT": "ssh"}
+
+
+def make_key(comment: str) -> KeyPair:
+    """A new ed25519 key. `comment` (one word or several) ends the public half's line."""
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    return KeyPair(private, f"{public} {' '.join(comment.split())}".rstrip())
+
+
+def ssh_command(key_file: Path | None, known_hosts: Path) -> str:
+    """The value of GIT_SSH_COMMAND: that key alone, no configuration, no agent, no questions, hosts pinned.
+
+    Without a key the server's own identities are used (its user's ~/.ssh and agent), hosts pinned all the same.
+    """
+    options = [
+        "BatchMode=yes",
+        "StrictHostKeyChecking=accept-new",
+        f"UserKnownHostsFile={_quoted(known_hosts)}",
+        f"ConnectTimeout={CONNECT_TIMEOUT_S}",
+        "ServerAliveInterval=15",
+        "ServerAliveCountMax=4",
+        "ForwardAgent=no",
+        "ClearAllForwardings=yes",
+        "PermitLocalCommand=no",
+        "ControlMaster=no",
+        "ControlPath=none",
+    ]
+    words = ["ssh"]
+    if key_file is not None:
+        words += ["-F", "/dev/null", "-i", str(key_file)]
+        options += ["GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "IdentityAgent=none"]
+        options += ["PreferredAuthentications=publickey"]
+    for option in options:
+        words += ["-o", option]
+    return shlex.join(words)
+
+
+def _quoted(path: Path) -> str:
+    """A path as ssh reads it in an option: blanks would end it, and % begins a token."""
+    return '"' + str(path).replace("%", "%%").replace('"', '\\"') + '"'
