@@ -141,6 +141,43 @@ class PlannedJob:
     inputs: dict[str, Json] = field(default_factory=dict)
     """For a job of a called workflow: the `inputs` context it sees (templates over the caller's contexts)."""
     line: int | None = None
+    call: str | None = None
+    """For a job of a called workflow: the key of the `Call` in the plan that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A job that runs another workflow of the same repository. Its jobs stand in the plan, their keys begin `KEY / `.
+
+    What the caller says of it holds for all of them and is evaluated in the caller's contexts.
+    """
+
+    key: str
+    """`build`, of a matrix `build (3.12)`; within another call `outer / build`."""
+    written: str
+    """Its key as written in the calling file, by which `needs` there names it."""
+    source: str
+    """Path of the called file."""
+    name: str | None = None
+    """Template."""
+    within: str | None = None
+    """The key of the call it stands in itself; None: the build's own workflow."""
+    needs: tuple[str, ...] = ()
+    """As written, keys of the calling file."""
+    condition: str | None = None
+    matrix: dict[str, Json] = field(default_factory=dict)
+    inputs: dict[str, Json] = field(default_factory=dict)
+    """What the called jobs see as `inputs`; texts are templates over the caller's contexts."""
+    input_types: dict[str, str] = field(default_factory=dict)
+    """`string`, `boolean` or `number`, by name."""
+    secrets: dict[str, str] | None = None
+    """Templates; None: the caller's secrets are inherited."""
+    env: dict[str, str] = field(default_factory=dict)
+    """The called workflow's own `env`."""
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Templates over the context `jobs` of the called file."""
+    concurrency: Concurrency | None = None
+    """The calling job's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,5 +215,7 @@ class Plan:
     run_name: str | None = None
     """Template."""
     concurrency: Concurrency | None = None
+    calls: tuple[Call, ...] = ()
+    """Workflows that were called and whose jobs stand among `jobs`, outer ones first."""
     problems: tuple[Problem, ...] = ()
     """Warnings; and errors, in which case there are no jobs and the build has failed with their text."""

@@ -67,15 +67,13 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """Keys, in the order of the file, and their nodes. Of a key that stands twice, the first; see `doubles`."""
+    """Keys, in the order of the file, and their nodes. Of a key that stands twice, the first."""
 
     entries: dict[str, "Node"]
     keys: dict[str, Scalar]
     """Where each key stands."""
     line: int
     column: int
-    doubles: tuple[tuple[Scalar, Scalar], ...] = ()
-    """Keys that stand twice: the second and the first."""
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping
@@ -87,6 +85,8 @@ class Document:
 
     root: Node
     lines: list[str] = field(default_factory=list)
+    doubles: tuple[tuple[Scalar, Scalar], ...] = ()
+    """Keys that stand twice in one mapping: the second and the first."""
 
 
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\Z")
@@ -137,7 +137,8 @@ def read_text(data: bytes) -> str:
 def parse(text: str) -> Document:
     """Raises BrokenYaml, also for an empty file and for more than one document."""
     try:
-        root = _Builder(_Events(text)).document()
+        builder = _Builder(_Events(text))
+        root = builder.document()
     except MarkedYAMLError as error:
         raise _explained(error, text) from None
     except ReaderError as error:
@@ -150,12 +151,15 @@ def parse(text: str) -> Document:
         ) from None
     except YAMLError as error:
         raise BrokenYaml(f"this is not YAML: {error}") from None
-    return Document(root, text.split("\n"))
+    return Document(root, text.split("\n"), tuple(builder.doubles))
 
 
 HINTS = (
     ("'\\t'", "a tab may not stand here: YAML is indented with spaces"),
-    ("mapping values are not allowed", 'a ": " is not allowed here: put the whole value in quotes, or check the indentation'),
+    (
+        "mapping values are not allowed",
+        'a ": " is not allowed here: put the whole value in quotes, or check the indentation',
+    ),
     ("could not find expected ':'", 'a key without ":" (or a text that must be put in quotes)'),
     ("expected <block end>", "this does not fit the indentation above"),
     ("cannot start any token", "a value may not begin with this sign: put it in quotes"),
@@ -177,7 +181,7 @@ def _explained(error: MarkedYAMLError, text: str) -> BrokenYaml:
     return BrokenYaml(f"{hint} ({said})" if hint else f"this is not YAML: {said}", line, column)
 
 
-class _Events(Reader, Scanner, Parser):  # type: ignore[misc]  # three of ruamel's parts that expect to be found in one
+class _Events(Reader, Scanner, Parser):
     """ruamel's reader, scanner and parser over one string that is all in memory.
 
     What is overridden gives the same tokens in 60 % of the time: no refilling of buffers, no lookup of one part by the
@@ -259,6 +263,7 @@ class _Builder:
         self.anchors: dict[str, tuple[Node, int]] = {}
         self.open: set[str] = set()
         self.nodes = 0
+        self.doubles: list[tuple[Scalar, Scalar]] = []
 
     def document(self) -> Node:
         first = next(self.events)
@@ -303,18 +308,19 @@ class _Builder:
     def mapping(self, line: int, column: int) -> Mapping:
         entries: dict[str, Node] = {}
         keys: dict[str, Scalar] = {}
-        doubles = []
         while not isinstance(inner := next(self.events), events.MappingEndEvent):
             key = self.node(inner)
             value = self.node(next(self.events))
             if not isinstance(key, Scalar):
-                raise BrokenYaml("a key must be a single text (a `{` or `[` that means text is put in quotes)", key.line, key.column)
+                raise BrokenYaml(
+                    "a key must be a single text (a `{` or `[` that means text is put in quotes)", key.line, key.column
+                )
             if key.text in keys:
-                doubles.append((key, keys[key.text]))
+                self.doubles.append((key, keys[key.text]))
             else:
                 keys[key.text] = key
                 entries[key.text] = value
-        return Mapping(entries, keys, line, column, tuple(doubles))
+        return Mapping(entries, keys, line, column)
 
     def alias(self, name: str, line: int, column: int) -> Node:
         if name in self.open:
