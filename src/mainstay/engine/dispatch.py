@@ -57,13 +57,14 @@ class Dispatch:
         self._wake = wake
         self._open: dict[int, _OpenPoll] = {}
         self._work = asyncio.Event()
+        self._closing = False
 
     async def poll(self, runner_id: int, message: Poll) -> Orders:
         """Answer a runner: at once with cancels and drops, else with work as soon as there is some."""
         with self._wake.watch(f"runner:{runner_id}") as told:
             seen = await self._greet(runner_id, message)
-            if _is_urgent(seen.orders) or message.wait_s <= 0 or seen.draining:
-                if seen.draining and not _is_urgent(seen.orders):
+            if _is_urgent(seen.orders) or message.wait_s <= 0 or seen.draining or self._closing:
+                if seen.draining and not self._closing and not _is_urgent(seen.orders):
                     await told.wait(min(message.wait_s, POLL_S))
                 return seen.orders
             work = asyncio.get_running_loop().create_future()
@@ -77,6 +78,13 @@ class Dispatch:
             if assigned:
                 return Orders(assign=assigned)
         return (await self._greet(runner_id, message)).orders
+
+    def close(self) -> None:
+        """Answer every open poll with nothing, and later ones at once."""
+        self._closing = True
+        for poll in tuple(self._open.values()):
+            if not poll.answer.done():
+                poll.answer.set_result(())
 
     async def _greet(self, runner_id: int, message: Poll) -> _Seen:
         """Read what there is to say at once; write only when a lease or the last contact is due."""

@@ -15,12 +15,15 @@ class Loops:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        self._by_name: dict[str, asyncio.Task[None]] = {}
         self.failures: dict[str, str] = {}
         """The last failure of each loop by its name, for `/healthz` and `doctor`."""
 
     def start(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run `loop` until `stop`; start it again when it fails."""
-        self._keep(asyncio.create_task(self._forever(name, loop), name=name))
+        task = asyncio.create_task(self._forever(name, loop), name=name)
+        self._by_name[name] = task
+        self._keep(task)
 
     def once(self, name: str, work: Coroutine[object, object, None]) -> None:
         """Run something on the side; its failure is logged."""
@@ -46,6 +49,13 @@ class Loops:
         except Exception as error:
             self.failures[name] = f"{type(error).__name__}: {error}"
             log.exception("%s failed", name)
+
+    async def end(self, name: str) -> None:
+        """End one loop and wait until it has ended."""
+        task = self._by_name.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def stop(self) -> None:
         """End all of them and wait until they have ended."""

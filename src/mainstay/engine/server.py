@@ -100,6 +100,12 @@ class Engine:
         self.fleet = Fleet(self.db, self.clock, self.wake, local, bounds)
         self.loops.start("fleet", self.fleet.run)
 
+    async def stop_working(self) -> None:
+        """End the local runners and answer every open poll, so that the web can end too."""
+        if self.fleet is not None:
+            await self.loops.end("fleet")
+        self.dispatch.close()
+
     async def close(self) -> None:
         """Stop all loops, local runners and git programs, and let go of the database."""
         await self.loops.stop()
