@@ -164,8 +164,7 @@ class ObjectReader:
                     while len(taken) < len(names):
                         window = names[len(taken) : len(taken) + WINDOW]
                         await process.write("".join(f"{verb} {name}\n" for name in window).encode())
-                        for _ in window:
-                            taken.append(await take(answers))
+                        taken.extend([await take(answers) for _ in window])
                 return taken
             except (GitError, BrokenPipeError) as error:
                 if attempt == 2:

@@ -36,7 +36,7 @@ class Standing:
 
     @contextlib.asynccontextmanager
     async def use(self, git_dir: Path, args: tuple[str, ...]) -> AsyncIterator[Process]:
-        """The process of `args` for `git_dir`, for one conversation. An exception inside ends it: answers are unread."""
+        """The process of `args` for `git_dir`, for one conversation. An exception inside ends it: it left answers."""
         key = (git_dir, args)
         while True:
             place = self._places.setdefault(key, _Place())
