@@ -1,0 +1,141 @@
+"""Git folders written by hand: our private one that a job never sees, and the one a job gets.
+
+Both are a few small files; `git init` and `git clone` take ten times as long. No command of ours ever reads the job's.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+HEADS: Final = "refs/heads/"
+TAGS: Final = "refs/tags/"
+PACKED: Final = "# pack-refs with: peeled fully-peeled sorted \n"
+
+
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """Branches and tags of a mirror, with what they were read from."""
+
+    values: dict[str, tuple[str, str | None]]
+    """Whole name to its object and, for an annotated tag, the commit behind it (when packed)."""
+    state: tuple[tuple[str, int], ...]
+    """Folders and files read, with their times: equal as long as no ref has moved."""
+
+
+def read_refs(mirror: Path, known: Refs | None = None) -> Refs:
+    """The branches and tags of a bare mirror, loose and packed. `known` is given back when nothing has moved."""
+    if known is not None and known.state and all(_time(path) == time for path, time in known.state):
+        return known
+    packed = mirror / "packed-refs"
+    state = [(str(packed), _time(str(packed)))]
+    values: dict[str, tuple[str, str | None]] = {}
+    last = ""
+    for line in _lines(packed):
+        if line.startswith("^"):
+            values[last] = (values[last][0], line[1:])
+        elif not line.startswith("#"):
+            value, _, last = line.partition(" ")
+            values[last] = (value, None)
+    state += [(str(mirror / top), _time(str(mirror / top))) for top in ("refs", "refs/heads", "refs/tags")]
+    for kind in ("heads", "tags"):
+        for folder, _, names in os.walk(mirror / "refs" / kind):
+            state.append((folder, _time(folder)))
+            for name in names:
+                value = next(iter(_lines(Path(folder, name))), "")
+                if not name.endswith(".lock") and len(value) in (40, 64):
+                    values[str(Path(folder, name).relative_to(mirror))] = (value, None)
+    wanted = {name: value for name, value in values.items() if name.startswith((HEADS, TAGS))}
+    return Refs(wanted, tuple(sorted(set(state))))
+
+
+def write_private(folder: Path, stores: tuple[Path, ...], sha256: bool) -> None:
+    """The git folder we check out with: an empty repository over the mirror's objects. Made once per tree."""
+    index = "[index]\n\trecordEndOfIndexEntries = true\n"  # see `index.read_tree_id`
+    for name in ("", "objects", "objects/info", "refs"):
+        os.mkdir(folder / name)
+    # Git takes a folder for a repository only with a HEAD that reads well: a branch that does not exist yet will do.
+    (folder / "HEAD").write_text("ref: refs/heads/none\n")
+    (folder / "config").write_text(_format(sha256) + "\tbare = false\n" + index)
+    set_stores(folder, stores)
+
+
+def write_for_job(
+    work: Path, index: Path, stores: tuple[Path, ...], repository: str, commit: str, ref: str, refs: Refs
+) -> None:
+    """`work/.git`: at `commit` with no branch, the index as git left it, all branches of the server and its tags.
+
+    The remote `origin` is a second, tiny bare repository within, so that `git fetch` works without the server. Few
+    files: making one takes longer than filling it.
+    """
+    values = dict(refs.values)
+    if ref.startswith((HEADS, TAGS)):
+        peeled = values.get(ref, ("", None))[1] if ref.startswith(TAGS) else None
+        values[ref] = values[ref] if peeled == commit else (commit, None)
+    sha256 = len(commit) == 64
+    folder, origin = work / ".git", work / ".git" / "origin"
+    remote = {"refs/remotes/origin/" + n[len(HEADS) :]: v for n, v in values.items() if n.startswith(HEADS)}
+    tags = {name: value for name, value in values.items() if name.startswith(TAGS)}
+    for name in ("", "objects", "objects/info", "refs", "origin", "origin/refs"):
+        os.mkdir(folder / name)
+    os.symlink("../objects", origin / "objects")
+    set_stores(folder, stores)
+    (folder / "HEAD").write_text(commit + "\n")
+    (folder / "config").write_text(_config(repository, origin, sha256))
+    (folder / "packed-refs").write_text(_packed(remote | tags), encoding="utf-8", errors="surrogateescape")
+    (folder / "index").write_bytes(index.read_bytes())
+    (origin / "HEAD").write_text(f"ref: {ref}\n" if ref.startswith(HEADS) else commit + "\n")
+    (origin / "packed-refs").write_text(_packed(values), encoding="utf-8", errors="surrogateescape")
+    if sha256:
+        (origin / "config").write_text(_format(sha256) + "\tbare = true\n")
+
+
+def set_stores(folder: Path, stores: tuple[Path, ...]) -> None:
+    """Say where the objects of a git folder lie."""
+    (folder / "objects/info/alternates").write_bytes(b"".join(os.fsencode(store) + b"\n" for store in stores))
+
+
+def set_head(folder: Path, commit: str) -> None:
+    """Say in our private git folder what is checked out."""
+    (folder / "HEAD").write_text(commit + "\n")
+
+
+def _config(repository: str, origin: Path, sha256: bool) -> str:
+    url = _quoted("mainstay:" + repository)
+    return (
+        f"{_format(sha256)}\tbare = false\n\tlogallrefupdates = true\n"
+        f'[remote "origin"]\n\turl = {url}\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n'
+        f"[url {_quoted(str(origin))}]\n\tinsteadOf = {url}\n"
+    )
+
+
+def _format(sha256: bool) -> str:
+    extension = "[extensions]\n\tobjectFormat = sha256\n" if sha256 else ""
+    return f"{extension}[core]\n\trepositoryformatversion = {int(sha256)}\n\tfilemode = true\n"
+
+
+def _packed(values: dict[str, tuple[str, str | None]]) -> str:
+    lines = []
+    for name in sorted(values):
+        value, peeled = values[name]
+        lines.append(f"{value} {name}\n" + (f"^{peeled}\n" if peeled else ""))
+    # Tags read from loose files are not peeled: without the header's promise git looks for itself.
+    return (PACKED if all(p or not n.startswith(TAGS) for n, (_, p) in values.items()) else "") + "".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+
+
+def _time(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
