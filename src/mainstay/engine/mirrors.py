@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mainstay.git.mirror import Mirror
+from mainstay.git.standing import Standing
 
 
 class Mirrors:
@@ -11,6 +12,7 @@ class Mirrors:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: dict[int, Mirror] = {}
+        self._standing = Standing()
 
     def path_of(self, repository_id: int) -> Path:
         """Where the mirror of a repository is."""
@@ -19,7 +21,7 @@ class Mirrors:
     def of(self, repository_id: int) -> Mirror:
         """The mirror of a repository; `create` it before it is used for the first time."""
         if repository_id not in self._open:
-            self._open[repository_id] = Mirror(self.path_of(repository_id))
+            self._open[repository_id] = Mirror(self.path_of(repository_id), self._standing)
         return self._open[repository_id]
 
     async def drop(self, repository_id: int) -> None:
@@ -32,3 +34,4 @@ class Mirrors:
         """End the git programs of all mirrors."""
         for repository_id in tuple(self._open):
             await self.drop(repository_id)
+        await self._standing.close()
