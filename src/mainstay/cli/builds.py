@@ -1,25 +1,16 @@
-"""Commands about builds: list, show, wait, cancel, run again, tell why."""
+"""Commands about builds: list, show, cancel, run again, tell why."""
 
-import time
 from typing import Any
 
 import click
 
 from mainstay.cli import terminal
-from mainstay.cli.connection import Server, build_path, client_command, commit_path, json_option
-from mainstay.cli.logs import logs
-from mainstay.cli.terminal import OPEN_STATES, Painted, Progress, Table, Terminal
+from mainstay.cli.connection import Server, build_path, client_command, json_option
+from mainstay.cli.terminal import Painted, Table, Terminal
 from mainstay.model.errors import NotFound
 
-__all__ = ["builds", "cancel", "logs", "rerun", "show", "wait", "why"]
-
-TIMED_OUT = 124
 PAGE = 200
 """Most builds that are asked for at once."""
-POLL_S = 20.0
-"""How long one long poll stays open."""
-GREEN = frozenset({"passed", "allowed", "skipped"})
-"""Build states that are no failure. `neutral` is not among them: what was not decided is not good."""
 
 
 @click.command()
@@ -45,7 +36,7 @@ def builds(
     Example: the last failures on main of the repository demo
       mainstay builds --repo demo --branch main --state failed
     """
-    asked: dict[str, object] = {"repository": repository, "commit": commit, "branch": branch, "state": state}
+    asked: dict[str, object] = {"repo": repository, "commit": commit, "branch": branch, "state": state}
     items: list[Any] = []
     cursor: str | None = None
     while len(items) < limit:
@@ -160,70 +151,6 @@ def tests_in_words(counts: Any) -> str:
 
 
 @click.command()
-@click.argument("what", metavar="BUILD|R@COMMIT")
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="S", help="Give up after so many seconds."
-)
-@json_option
-@client_command
-def wait(server: Server, what: str, timeout_s: float | None, as_json: bool) -> int:
-    """Wait for the verdict of a build or a commit.
-
-    Ends with 0 when it passed (allowed failures and skipped builds count as passed), with 1 when it failed, was
-    cancelled or could not be decided, with 124 when the time ran out.
-
-    \b
-    Example: deploy only what passed
-      mainstay wait demo@3f2a91c0 --timeout 600 && ./deploy
-    """
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    progress = Progress(terminal.messages())
-    is_commit = "@" in what
-    path = commit_path(what) if is_commit else build_path(what)
-    while True:
-        left = POLL_S if deadline is None else max(0.0, min(POLL_S, deadline - time.monotonic()))
-        found = _look(server, path, left, is_commit=is_commit)
-        state = found["state"] if found else "waiting"
-        if found and state not in OPEN_STATES:
-            break
-        if deadline is not None and time.monotonic() >= deadline:
-            progress.clear()
-            terminal.messages().line(f"mainstay: {what} is {state}; {terminal.duration(timeout_s or 0)} ran out")
-            _tell(found, what, as_json=as_json)
-            return TIMED_OUT
-        progress.show(state, f"{what} is {state}" if found else f"{what} has no build yet")
-    progress.clear()
-    _tell(found, what, as_json=as_json)
-    return 0 if state in GREEN else 1
-
-
-def _look(server: Server, path: str, wait_s: float, *, is_commit: bool) -> Any:
-    """The build or commit after `wait_s` or when it has ended, whichever is first; None: a commit not known yet."""
-    began = time.monotonic()
-    try:
-        found = server.get(path, wait_s=wait_s)
-    except NotFound:
-        if not is_commit or wait_s == 0:
-            raise
-        found = None
-    if (found is None or found["state"] in OPEN_STATES) and wait_s and time.monotonic() - began < 0.2:
-        # A commit that is yet to be pushed, or an answer at once for another reason: ask once a second, no faster.
-        time.sleep(min(wait_s, 1.0))
-    return found
-
-
-def _tell(found: Any, what: str, *, as_json: bool) -> None:
-    if as_json:
-        terminal.print_json(found)
-    elif found:
-        out = terminal.output()
-        took = terminal.spent(found.get("started_at"), found.get("finished_at"))
-        out.line(f"{out.state_text(found['state'])}  {what}{'  ' + took if took else ''}")
-        for build in found.get("builds", ()):
-            out.line(f"  {out.glyph(build['state'])} {build['repository']}#{build['number']} {build['workflow']}")
-
-
-@click.command()
 @click.argument("build")
 @click.option("--reason", metavar="WORDS", help="Why, for the build's story.")
 @json_option
@@ -266,9 +193,8 @@ def rerun(server: Server, build: str, failed: bool, job: str | None, as_json: bo
     if as_json:
         terminal.print_json(answer)
     else:
-        terminal.output().line(
-            f"Running {job or ('what failed of ' if failed else '') + build} again. The verdict: mainstay wait {build}"
-        )
+        names = ", ".join(answer["jobs"])
+        terminal.output().line(f"Running again: {names}. The verdict: mainstay wait {build}")
 
 
 @click.command()
@@ -284,39 +210,32 @@ def why(server: Server, build: str, job: str | None, as_json: bool) -> None:
       mainstay why demo#7 --job "test (3.12)"
     """
     found = server.get(build_path(build))
-    jobs = [item for item in found["jobs"] if job is None or job in (item["name"], item["key"])]
-    if not jobs and job is not None:
+    chosen = [item for item in found["jobs"] if job is None or job in (item["name"], item["key"])]
+    if not chosen and job is not None:
         names = ", ".join(item["name"] for item in found["jobs"])
         raise NotFound(f"{build} has no job {job!r}; its jobs are {names or 'none'}.")
-    stories = [
-        {
-            "id": item["id"],
-            "name": item["name"],
-            "state": item["state"],
-            "reason": item["reason"],
-            "story": server.get(f"/jobs/{item['id']}/why")["items"],
-        }
-        for item in jobs
-    ]
+    paths = [f"/jobs/{item['id']}/why" for item in chosen] if job else [f"{build_path(build)}/why"]
+    events = {event["id"]: event for path in paths for event in server.get(path)["items"]}
+    story = [events[number] for number in sorted(events)]
     if as_json:
-        terminal.print_json({"id": found["id"], "state": found["state"], "reason": found["reason"], "jobs": stories})
+        terminal.print_json({"items": story, "next": None})
         return
     out = terminal.output()
-    if found["reason"]:
-        out.line(f"{out.state_text(found['state'])}  {build}: {found['reason']}")
-    for story in stories:
-        out.line(f"{out.state_text(story['state'])}  {out.paint(story['name'], bold=True)}")
-        if story["reason"]:
-            out.line(f"  {story['reason']}")
-        for line in _story_table(story["story"]).lines(out):
-            out.line(line)
+    for item in chosen if job else [{**found, "name": build}]:
+        reason = f": {item['reason']}" if item["reason"] else ""
+        out.line(f"{out.state_text(item['state'])}  {out.paint(item['name'], bold=True)}{reason}")
+    for line in _story_table(story, {item["id"]: item["name"] for item in found["jobs"]}).lines(out):
+        out.line(line)
 
 
-def _story_table(events: list[Any]) -> Table:
-    table = Table(("  WHEN", "WHAT", "WHY"), flexible=2)
+def _story_table(events: list[Any], names: dict[int, str]) -> Table:
+    table = Table(("  WHEN", "WHAT", "JOB", "WHY"), flexible=3)
     for event in events:
         at = terminal.moment(event["at"])
         when = at.astimezone().strftime("%H:%M:%S.%f")[:-3] if at else ""
         by = f" ({event['actor']})" if event.get("actor") else ""
-        table.rows.append((Painted(f"  {when}", "bright_black"), event["kind"].replace(".", " "), event["cause"] + by))
+        what = event["kind"].replace(".", " ").replace("-", " ")
+        table.rows.append(
+            (Painted(f"  {when}", "bright_black"), what, names.get(event["job"], ""), event["cause"] + by)
+        )
     return table

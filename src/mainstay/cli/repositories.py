@@ -231,4 +231,4 @@ def key(server: Server, name: str, as_json: bool) -> None:
     if as_json:
         terminal.print_json(answer)
     else:
-        terminal.output().line(answer["public"])
+        terminal.output().line(answer["key"])

@@ -6,6 +6,8 @@ from mainstay.cli import terminal
 from mainstay.cli.connection import Server, client_command, json_option
 from mainstay.cli.terminal import Painted, Table
 
+COLOURS = {"online": "green", "draining": "yellow", "offline": "red"}
+
 
 @click.command()
 @json_option
@@ -30,7 +32,7 @@ def runners(server: Server, as_json: bool) -> None:
         table.rows.append(
             (
                 item["name"],
-                _condition(item["online"], item["draining"]),
+                Painted(item["state"], COLOURS.get(item["state"])),
                 f"{item['running']} of {item['capacity']}",
                 ", ".join(item["labels"]),
                 item["executor"],
@@ -40,12 +42,6 @@ def runners(server: Server, as_json: bool) -> None:
         )
     for line in table.lines(out):
         out.line(line)
-
-
-def _condition(online: bool, draining: bool) -> Painted:
-    if not online:
-        return Painted("offline", "red")
-    return Painted("draining", "yellow") if draining else Painted("online", "green")
 
 
 @click.command("runner-token")

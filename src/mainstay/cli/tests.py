@@ -45,12 +45,12 @@ def _print_tests(items: list[Any], repository: str) -> None:
     for item in items:
         table.rows.append(
             (
-                out.state(item["outcome"]),
+                out.state(item["state"]) if item["state"] else "",
                 item["name"],
                 str(item["runs"]),
                 str(item["failures"]),
                 f"{item['flakiness']:.0%}" if item["flakiness"] else "",
-                terminal.duration(item["duration_s"]),
+                _took(item["duration_s"]),
             )
         )
     for line in table.lines(out):
@@ -60,16 +60,23 @@ def _print_tests(items: list[Any], repository: str) -> None:
 def _print_history(found: Any) -> None:
     out = terminal.output()
     table = Table(("OUTCOME", "BUILD", "COMMIT", "JOB", "TOOK", "WHEN"), flexible=3, right=frozenset({4}))
-    for item in found["items"]:
+    for item in found["history"]:
         table.rows.append(
             (
                 out.state(item["outcome"]),
-                f"#{item['build_number']}",
+                f"#{item['number']}",
                 item["commit"][:8],
                 item["job"],
-                terminal.duration(item["duration_s"]),
+                _took(item["duration_s"]),
                 terminal.ago(item["at"]),
             )
         )
     for line in table.lines(out):
         out.line(line)
+
+
+def _took(seconds: float | None) -> str:
+    """A test's duration; most take less than what `terminal.duration` tells apart."""
+    if seconds is None:
+        return ""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else terminal.duration(seconds)

@@ -1,0 +1,95 @@
+"""What `mainstay up` and `mainstay server` do once their options are known: serve, tell where, and end when told to."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import uvloop
+
+from mainstay.cli import sample as sample_project
+from mainstay.cli import settings, terminal
+from mainstay.cli.connection import Server
+from mainstay.cli.hosting import Place, Running, hosted, until_told
+from mainstay.flow.fleet import Bounds
+
+END = "End with Ctrl-C."
+
+
+def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> Place:
+    """What the options say, and the environment where they say nothing."""
+    return Place(
+        data=settings.data_folder(where["data"]),
+        host=where["host"],
+        port=where["port"],
+        database=where["database"] or settings.value(settings.DATABASE),
+        blobs=where["blobs"] or settings.value(settings.BLOBS),
+        public_url=where["public_url"] or settings.value(settings.PUBLIC_URL),
+        runners=Bounds(*runners) if runners else None,
+        labels=tuple(label.strip() for label in (where.get("labels") or "").split(",") if label.strip()),
+        executor=where.get("executor"),
+    )
+
+
+def up(place: Place, *, sample: bool, once: bool) -> int:
+    """Serve with local runners; `sample`: and have the sample project tested; `once`: and end with its verdicts."""
+
+    async def work(running: Running) -> int:
+        _say_where(running)
+        if sample:
+            good = await asyncio.to_thread(_test_sample, place, running, forced=once)
+            if once:
+                return 0 if good else 1
+        terminal.output().line(f"Watch a repository: mainstay repo add NAME URL   {END}")
+        return await _for_ever()
+
+    return _serve(place, work)
+
+
+def server(place: Place) -> int:
+    """Serve, for runners that come from elsewhere."""
+
+    async def work(running: Running) -> int:
+        _say_where(running)
+        terminal.output().line(f"A token for a runner: mainstay runner-token   {END}")
+        return await _for_ever()
+
+    return _serve(place, work)
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Warnings, and with `verbose` what goes on, one line each."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+def _say_where(running: Running) -> None:
+    out = terminal.output()
+    out.line(f"Mainstay is up at {running.url}")
+    out.line(f"Sign in: {running.sign_in}")
+
+
+def _test_sample(place: Place, running: Running, *, forced: bool) -> bool:
+    """Have the sample tested, where it has a place; give whether its verdicts are the expected ones."""
+    out = terminal.output()
+    folder = place.data / "sample"
+    with Server(settings.find_server(running.url, None, str(place.data))) as api:
+        if not forced and not sample_project.wanted(api):
+            return True
+        out.line("Testing every commit of the sample project:")
+        good = sample_project.run(api, folder, out)
+    out.line(f"Its repository is {folder}: change something there and commit, and it is tested at once.")
+    return good
+
+
+async def _for_ever() -> int:
+    await asyncio.Event().wait()
+    return 0
+
+
+def _serve(place: Place, work: Callable[[Running], Awaitable[int]]) -> int:
+    async def main() -> int:
+        async with hosted(place) as running:
+            return await until_told(lambda: work(running))
+
+    return uvloop.run(main())
