@@ -143,6 +143,8 @@ class PlannedJob:
     line: int | None = None
     call: str | None = None
     """For a job of a called workflow: the key of the `Call` in the plan that it belongs to."""
+    unsupported: str | None = None
+    """Why it cannot be run here at all, in words; it is then neutral. None: it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +178,6 @@ class Call:
     """The called workflow's own `env`."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Templates over the context `jobs` of the called file."""
-    concurrency: Concurrency | None = None
-    """The calling job's own."""
 
 
 @dataclass(frozen=True, slots=True)
