@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from mainstay.engine import enrol, results, unfold
+from mainstay.engine import enrol, results
+from mainstay.engine.begin import begin
 from mainstay.engine.dispatch import Dispatch
 from mainstay.engine.wake import Wake
 from mainstay.model.build import NewBuild
@@ -61,11 +62,14 @@ class Road:
         """Store a build of a fresh commit; give its id."""
         self.commits += 1
         sha = f"{self.commits:040x}"
-        chosen = wanted or plan()
-        found, reason = unfold.first_jobs(chosen)
-        new = NewBuild(sha, sha, "refs/heads/main", "push", chosen, found, reason=reason, **values)  # type: ignore[arg-type]
-        [build_id] = await self.database.write(builds.add, repository.id, None, [new], self.clock.now())
-        return build_id
+        new = NewBuild(sha, sha, "refs/heads/main", "push", wanted or plan(), **values)  # type: ignore[arg-type]
+
+        def store(tx: Tx) -> int:
+            [(build_id, _)] = builds.add(tx, repository.id, None, [new], self.clock.now())
+            begin(tx, build_id, new.plan, "push", self.clock.now())
+            return build_id
+
+        return await self.database.write(store)
 
     async def hello(
         self, name: str = "r1", boot: str = "one", holding: tuple[int, ...] = (), labels: tuple[str, ...] = ("linux",)

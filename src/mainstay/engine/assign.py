@@ -13,7 +13,9 @@ def assignment(tx: Tx, attempt_id: int) -> Assignment:
     """Build the assignment of a claimed attempt, with a fresh token that opens its repository while it lives."""
     job, attempt = jobs.of_attempt(tx, attempt_id)
     row = builds.get(tx, job.build_id)
-    planned = unfold.planned(plans.get(tx, row.plan), job.key)
+    plan = plans.get(tx, row.plan)
+    planned = unfold.planned(plan, job.key)
+    siblings = jobs.of_build(tx, job.build_id) if job.needs else []
     token = secrets.token_urlsafe(24)
     jobs.set_source_token(tx, attempt_id, tokens.hash_of(token))
     source = Source(
@@ -36,7 +38,7 @@ def assignment(tx: Tx, attempt_id: int) -> Assignment:
         plan=planned,
         name=job.name,
         matrix=job.matrix,
-        contexts=contexts.of_job(row, job, attempt.number),
+        contexts=contexts.of_job(row, plan, planned, job, siblings, attempt.number),
         trusted=row.trusted,
         time_limit_s=jobs.time_limit(tx, job.id),
         allowed_to_fail=job.allowed_to_fail,

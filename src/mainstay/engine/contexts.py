@@ -1,37 +1,37 @@
-"""The contexts that expressions of a job see, built from what is stored."""
+"""The contexts that expressions of a build and its jobs see, built from what is stored."""
 
 from typing import Any
 
 from mainstay.model.job import Job
-from mainstay.model.repository import branch_of, tag_of
+from mainstay.model.plan import Plan, PlannedJob
 from mainstay.store.builds import BuildRow
+from mainstay.workflow.contexts import Run, github, job_contexts, repository_name
 
 
-def github(row: BuildRow) -> dict[str, Any]:
-    """The `github` context of a build, as far as the server knows it."""
-    branch, tag = branch_of(row.ref), tag_of(row.ref)
-    return {
-        "event_name": row.event,
-        "event": row.payload,
-        "sha": row.commit,
-        "ref": row.ref,
-        "ref_name": branch or tag or row.ref,
-        "ref_type": "tag" if tag is not None else "branch",
-        "repository": row.repository,
-        "workflow": row.workflow,
-        "run_id": str(row.id),
-        "run_number": str(row.number),
-        "run_attempt": "1",
-    }
+def of_build(row: BuildRow, number: int = 1) -> dict[str, Any]:
+    """`github`, `inputs`, `vars` and `secrets` of a build. `number`: of the attempt, from 1."""
+    head = row.payload.get("head_commit") or {}
+    run = Run(
+        event_name=row.event,
+        sha=row.commit,
+        ref=row.ref,
+        repository=repository_name(row.repository, row.url),
+        workflow=row.workflow,
+        workflow_path=row.source,
+        run_id=str(row.id),
+        run_number=str(row.number),
+        run_attempt=str(number),
+        actor=str((head.get("author") or {}).get("name") or ""),
+        repository_url=row.url or "",
+        event=row.payload,
+    )
+    return {"github": github(run), "inputs": row.payload.get("inputs") or {}, "vars": {}, "secrets": {}}
 
 
-def of_job(row: BuildRow, job: Job, number: int) -> dict[str, Any]:
-    """All contexts of a job at the time it is given to a runner."""
-    return {
-        "github": github(row) | {"job": job.key, "run_attempt": str(number)},
-        "needs": {},
-        "vars": {},
-        "inputs": {},
-        "strategy": job.strategy,
-        "secrets": {},
-    }
+def of_job(
+    row: BuildRow, plan: Plan, planned: PlannedJob, job: Job, siblings: list[Job], number: int
+) -> dict[str, Any]:
+    """All contexts of a job at the time it is given to a runner, but for what only the runner knows."""
+    values = job_contexts(plan, planned, of_build(row, number), siblings).values
+    values["github"] = values["github"] | {"job": job.key}
+    return values | {"strategy": job.strategy, "matrix": job.matrix}

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from mainstay.engine import people, unfold
+from mainstay.engine import people
+from mainstay.engine.begin import begin
 from mainstay.engine.clock import Clock
 from mainstay.engine.planning import Planner
 from mainstay.engine.repositories import Repositories
@@ -28,6 +29,7 @@ from mainstay.model.events import Event, EventKind
 from mainstay.model.repository import Commit, CommitPolicy, RefMove, Repository, branch_of
 from mainstay.store import builds, events, repositories
 from mainstay.store.database import Database, Tx
+from mainstay.workflow.contexts import push_event, repository_name
 
 CHUNK = 50
 """Builds that are stored in one transaction: long ones keep everybody else from writing."""
@@ -219,7 +221,9 @@ class Intake:
         for index, part in enumerate(parts):
             commits = await mirror.commits(part)
             new = [
-                build for commit in commits for build in await self._builds_of(mirror, commit, move, commit.sha == tip)
+                build
+                for commit in commits
+                for build in await self._builds_of(repository, mirror, commit, move, commit.sha == tip)
             ]
             count += len(new)
             arrived = None
@@ -228,16 +232,19 @@ class Intake:
                 arrived = _Arrived(move, noticed_by, len(fresh), note)
             await self._database.write(_store, repository, commits, new, arrived, self._clock.now())
 
-    async def _builds_of(self, mirror: Mirror, commit: Commit, move: RefMove, is_tip: bool) -> list[NewBuild]:
+    async def _builds_of(
+        self, repository: Repository, mirror: Mirror, commit: Commit, move: RefMove, is_tip: bool
+    ) -> list[NewBuild]:
         priority = intake_flow.TIP_PRIORITY if is_tip else intake_flow.BACKLOG_PRIORITY
-        found = []
-        for plan in await self._planner.plans(mirror, commit):
-            jobs, reason = unfold.first_jobs(plan, priority)
-            payload = {"ref": move.ref, "before": move.old, "after": move.new, "head_commit": _shown(commit)}
-            found.append(
-                NewBuild(commit.sha, commit.tree, move.ref, "push", plan, jobs, payload, priority, reason=reason)
-            )
-        return found
+        payload = push_event(
+            ref=move.ref,
+            before=move.old,
+            after=move.new or commit.sha,
+            head_commit=_shown(commit),
+            repository=repository_name(repository.name, repository.url),
+        )
+        plans = await self._planner.plans(mirror, commit, move.ref)
+        return [NewBuild(commit.sha, commit.tree, move.ref, "push", plan, payload, priority) for plan in plans]
 
 
 async def _new_commits(
@@ -313,8 +320,10 @@ def _store(
         details = {"ref": move.ref, "old": move.old, "new": move.new, "commits": arrived.commits, "note": arrived.note}
         events.add(tx, [Event(EventKind.PUSH_NOTICED, now, how, repository_id=repository.id, details=details)])
     added = builds.add(tx, repository.id, push_id, new, now)
+    for build_id, build in added:
+        begin(tx, build_id, build.plan, build.cause, now)
     if repository.supersede and added:
-        people.supersede(tx, repository.id, new[0].ref, added, now)
+        people.supersede(tx, repository.id, new[0].ref, [build_id for build_id, _ in added], now)
 
 
 def _went_well(tx: Tx, repository: Repository, now: datetime) -> None:

@@ -8,11 +8,14 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import overload
 
 from mainstay.git.mirror import Mirror
 from mainstay.model.plan import Plan
 from mainstay.model.repository import Commit
-from mainstay.workflow.detect import detect
+from mainstay.workflow.plan import plans_for
+from mainstay.workflow.triggers import TriggerEvent
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
 """Files larger than this are not read for planning."""
@@ -37,11 +40,37 @@ class MirrorFiles:
         """The bytes of one file."""
         return asyncio.run_coroutine_threadsafe(self._read(path), self.loop).result()
 
+    def changed_since(self, parent: str) -> list[str]:
+        """The paths that differ from a parent."""
+        return asyncio.run_coroutine_threadsafe(self.mirror.changed(parent, self.commit.sha), self.loop).result()
+
     async def _list(self) -> list[str]:
         return list(await self.mirror.paths(self.commit.sha))
 
     async def _read(self, path: str) -> bytes | None:
         return await self.mirror.read(self.commit.sha, path, MAX_FILE_BYTES)
+
+
+class ChangedPaths(Sequence[str]):
+    """The paths that a commit changed, worked out only when a path filter wants to know: it costs a git process."""
+
+    def __init__(self, files: MirrorFiles, parent: str) -> None:
+        self._files = files
+        self._parent = parent
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        return self._files.changed_since(self._parent)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._paths[index]
+
+    def __len__(self) -> int:
+        return len(self._paths)
 
 
 class Planner:
@@ -50,11 +79,14 @@ class Planner:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="plan")
 
-    async def plans(self, mirror: Mirror, commit: Commit) -> list[Plan]:
-        """The plans for one commit."""
+    async def plans(self, mirror: Mirror, commit: Commit, ref: str) -> list[Plan]:
+        """The plans that a push of `commit` to `ref` asks for."""
         loop = asyncio.get_running_loop()
         files = MirrorFiles(mirror, commit, loop)
-        return await loop.run_in_executor(self._threads, lambda: [detect(files)])
+        changed = ChangedPaths(files, commit.parents[0]) if commit.parents else None
+        event = TriggerEvent("push", ref, changed_paths=changed, message=commit.message)
+
+        return await loop.run_in_executor(self._threads, plans_for, files, event)
 
     def close(self) -> None:
         """Let go of the threads."""

@@ -2,10 +2,11 @@
 
 import asyncio
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from mainstay.engine import unfold
+from mainstay.engine import concurrency, unfold
 from mainstay.engine.settle import settle
 from mainstay.flow import result as result_flow
 from mainstay.flow.result import End
@@ -77,13 +78,14 @@ def read_tests(body: bytes) -> list[TestReport]:
 
 
 def _result(report: TestReport) -> NewResult:
-    details = {
+    details: dict[str, Any] = {
         key: value[:MAX_DETAIL] if isinstance(value, str) else value
         for key in ("file", "line", "suite", "message", "trace", "output")
         if (value := getattr(report, key)) is not None
     }
-    kept = details if report.outcome != "passed" else {k: details[k] for k in ("file", "line") if k in details}
-    return NewResult(report.id[:4000], report.outcome, report.duration_s, report.rerun, kept or None)
+    if report.outcome == "passed":
+        details = {key: details[key] for key in ("file", "line") if key in details}
+    return NewResult(report.id[:4000], report.outcome, report.duration_s, report.rerun, details or None)
 
 
 def finish(tx: Tx, runner_id: int, attempt_id: int, message: Finish, now: datetime) -> Stored:
@@ -118,6 +120,7 @@ def conclude(tx: Tx, job: Job, attempt: Attempt, end: End, now: datetime) -> Sto
     outcome = result_flow.decide(job, attempt, end, retry_of(tx, job), now)
     changes.apply(tx, outcome.changes, now)
     if outcome.job_ended:
+        concurrency.leave_job(tx, job, now)
         settle(tx, job.build_id, now, f"{job.name}: attempt {attempt.number} {end.state}")
     return Stored(accepted=outcome.accepted, reason=outcome.reason)
 

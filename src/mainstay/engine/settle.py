@@ -6,7 +6,7 @@ Runs inside the transaction of the change that caused it, and again for every ch
 from collections.abc import Sequence
 from datetime import datetime
 
-from mainstay.engine import unfold
+from mainstay.engine import concurrency, unfold
 from mainstay.flow import build as build_flow
 from mainstay.flow import result as result_flow
 from mainstay.model.changes import AddJob, Change, FillJob, NewJob, Tell
@@ -28,6 +28,7 @@ def settle(tx: Tx, build_id: int, now: datetime, cause: str) -> BuildState:
         state = build_flow.state(found)
         if state in ENDED_BUILD:
             _tell_end(tx, build_id, found, state, now, cause)
+            concurrency.leave_build(tx, builds.get(tx, build_id), now)
             return state
         following = _following(tx, build_id, found, now)
         if not following:
@@ -47,14 +48,15 @@ def _following(tx: Tx, build_id: int, found: Sequence[Job], now: datetime) -> li
         for job in ready:
             following.extend(_start(tx, row, job, found, now))
         return following
-    return list(_within_limits(found))
+    return list(_within_limits(tx, found))
 
 
 def _start(tx: Tx, row: BuildRow, job: Job, found: Sequence[Job], now: datetime) -> list[Change]:
     """Put the real jobs in the place of one that waited for its needs."""
-    planned = unfold.planned(plans.get(tx, row.plan), job.key)
+    plan = plans.get(tx, row.plan)
     cause = f"{', '.join(job.needs)} ended"
-    first, *rest = unfold.instances(tx, row, planned, found, job.position)
+    new = unfold.ready(tx, row, plan, unfold.planned(plan, job.key), found, job.position, now)
+    first, *rest = [concurrency.enter_job(tx, row, each, now) for each in new]
     following: list[Change] = [FillJob(job.id, first, cause)]
     following.extend(AddJob(row.id, row.repository_id, other, cause) for other in rest)
     following.append(_tell(_kind(first), row.repository_id, row.id, job.id, now, first.reason or cause))
@@ -80,7 +82,7 @@ def _fail_fast(found: Sequence[Job], now: datetime) -> list[Change]:
     return following
 
 
-def _within_limits(found: Sequence[Job]) -> list[Change]:
+def _within_limits(tx: Tx, found: Sequence[Job]) -> list[Change]:
     """Queue the next jobs of a matrix held back by `max-parallel`."""
     following: list[Change] = []
     for job in found:
@@ -92,7 +94,7 @@ def _within_limits(found: Sequence[Job]) -> list[Change]:
         )
         active += sum(1 for change in following if isinstance(change, FillJob) and change.job.key == job.key)
         if active < limit:
-            following.append(FillJob(job.id, unfold.released(job), "a place of max-parallel became free"))
+            following.append(FillJob(job.id, concurrency.release(tx, job), "a place of max-parallel became free"))
     return following
 
 

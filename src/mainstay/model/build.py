@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mainstay.model.changes import NewJob
 from mainstay.model.job import Job
 from mainstay.model.plan import Json, Plan
 from mainstay.model.states import BuildState
@@ -42,19 +41,16 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class NewBuild:
-    """A build to be stored, with the jobs that are known at once."""
+    """A build to be stored; its first jobs are worked out once it has its number."""
 
     commit: str
     tree: str
     ref: str
     event: str
     plan: Plan
-    jobs: tuple[NewJob, ...]
     payload: dict[str, Json] = field(default_factory=dict)
     priority: int = 0
     trusted: bool = True
-    reason: str | None = None
     occasion: str = ""
     """Why it is not the same as another build of this commit: empty for pushes, the time for schedules."""
-    concurrency_group: str | None = None
     cause: str = "push"

@@ -3,9 +3,9 @@
 A decision in `flow/` returns a sequence of these; all of one turn are written in one transaction.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from mainstay.model.events import Event
 from mainstay.model.job import Annotation, StepResult
@@ -23,7 +23,7 @@ class NewJob:
     state: JobState
     reason: str | None = None
     waits_for: str | None = None
-    """While it is waiting: `needs`, `concurrency` or `runner`."""
+    """While it is waiting: `needs`, `max-parallel`, `concurrency`, `build` (its build's group) or `runner`."""
     matrix: dict[str, Json] = field(default_factory=dict)
     strategy: dict[str, Json] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
@@ -32,6 +32,12 @@ class NewJob:
     priority: int = 0
     time_limit_s: float = 21600.0
     concurrency_group: str | None = None
+    group: dict[str, Json] = field(default_factory=dict)
+    """How it behaves in its concurrency group: `cancel` and `in_order`; not stored."""
+
+    def held(self, waits_for: str, reason: str) -> Self:
+        """The same job, not yet queued."""
+        return replace(self, state=JobState.WAITING, waits_for=waits_for, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

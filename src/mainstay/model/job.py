@@ -103,4 +103,4 @@ class Job:
     """The `strategy` context: `fail-fast`, `job-index`, `job-total`, `max-parallel`."""
     concurrency_group: str | None = None
     waits_for: str | None = None
-    """While it is waiting: `needs`, `concurrency` or `runner`."""
+    """While it is waiting: `needs`, `max-parallel`, `concurrency`, `build` (its build's group) or `runner`."""

@@ -1,8 +1,8 @@
 """What a workflow file (or detection) asks for: the plan of a build, before anything has run.
 
 A field said to be a *template* may hold `${{ expressions }}`. They are evaluated by `workflow.expressions` when
-GitHub's documentation says: job keys on the server, once the job's needs have ended; step keys on the runner. A plan is a
-value: equal workflow files give equal plans, and a plan is stored once per digest.
+GitHub's documentation says: job keys on the server, once the job's needs have ended; step keys on the runner. A plan is
+a value: equal workflow files give equal plans, and a plan is stored once per digest.
 """
 
 from dataclasses import dataclass, field

@@ -11,9 +11,11 @@ from mainstay.model.build import NewBuild
 from mainstay.model.errors import NotFound
 from mainstay.model.events import Event, EventKind
 from mainstay.model.states import JobState
-from mainstay.store import changes, events, plans
+from mainstay.store import events, plans
 from mainstay.store.database import Tx
 from mainstay.store.schema import builds, jobs, repositories
+
+OPEN = ("waiting", "queued", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class BuildRow:
     trusted: bool
     reason: str | None
     created_at: datetime
+    concurrency_group: str | None
+    url: str | None
+    """The repository's address."""
 
 
 _columns = (
@@ -55,6 +60,8 @@ _columns = (
     builds.c.trusted,
     builds.c.reason,
     builds.c.created_at,
+    builds.c.concurrency_group,
+    repositories.c.url,
 )
 
 
@@ -64,11 +71,13 @@ def get(tx: Tx, build_id: int) -> BuildRow:
     row = tx.conn.execute(query.where(builds.c.id == build_id)).first()
     if row is None:
         raise NotFound(f"there is no build with the id {build_id}; `mainstay builds` shows the newest")
-    return BuildRow(*row)
+    return BuildRow(**row._mapping)
 
 
-def add(tx: Tx, repository_id: int, push_id: int | None, new: Sequence[NewBuild], now: datetime) -> list[int]:
-    """Store builds with their jobs and give their ids. One that was stored before is left out."""
+def add(
+    tx: Tx, repository_id: int, push_id: int | None, new: Sequence[NewBuild], now: datetime
+) -> list[tuple[int, NewBuild]]:
+    """Store builds, as yet without jobs, and give them with their ids. One that was stored before is left out."""
     fresh = _not_stored(tx, repository_id, new)
     if not fresh:
         return []
@@ -78,10 +87,10 @@ def add(tx: Tx, repository_id: int, push_id: int | None, new: Sequence[NewBuild]
         .values(next_build_number=repositories.c.next_build_number + len(fresh))
         .returning(repositories.c.next_build_number)
     ).scalar_one() - len(fresh)
-    ids, told = [], []
+    added, told = [], []
     for offset, build in enumerate(fresh):
         build_id = _add_one(tx, repository_id, push_id, build, number + offset, now)
-        ids.append(build_id)
+        added.append((build_id, build))
         details = {"number": number + offset, "commit": build.commit, "ref": build.ref, "workflow": build.plan.workflow}
         told.append(
             Event(
@@ -94,7 +103,7 @@ def add(tx: Tx, repository_id: int, push_id: int | None, new: Sequence[NewBuild]
             )
         )
     events.add(tx, told)
-    return ids
+    return added
 
 
 def _add_one(tx: Tx, repository_id: int, push_id: int | None, build: NewBuild, number: int, now: datetime) -> int:
@@ -114,15 +123,11 @@ def _add_one(tx: Tx, repository_id: int, push_id: int | None, build: NewBuild, n
             payload=build.payload,
             priority=build.priority,
             trusted=build.trusted,
-            reason=build.reason,
             created_at=now,
-            concurrency_group=build.concurrency_group,
             occasion=build.occasion,
         )
         .returning(builds.c.id)
     ).scalar_one()
-    for job in build.jobs:
-        changes.add_job(tx, build_id, repository_id, job, build.cause, now)
     return build_id
 
 
@@ -165,5 +170,26 @@ def waiting_on_ref(tx: Tx, repository_id: int, ref: str, before: int) -> list[in
             jobs.c.state.in_((JobState.WAITING.value, JobState.QUEUED.value)),
         )
         .distinct()
+    )
+    return list(tx.conn.execute(query).scalars())
+
+
+def set_group(tx: Tx, build_id: int, group: str, reason: str | None) -> None:
+    """Keep the concurrency group of a build."""
+    tx.conn.execute(update(builds).where(builds.c.id == build_id).values(concurrency_group=group, reason=reason))
+
+
+def open_in_group(tx: Tx, repository_id: int, group: str) -> list[int]:
+    """The open builds of a concurrency group, oldest first."""
+    query = (
+        select(builds.c.id)
+        .join(jobs, jobs.c.build_id == builds.c.id)
+        .where(
+            builds.c.repository_id == repository_id,
+            builds.c.concurrency_group == group,
+            jobs.c.state.in_(OPEN),
+        )
+        .distinct()
+        .order_by(builds.c.id)
     )
     return list(tx.conn.execute(query).scalars())

@@ -227,17 +227,15 @@ def opens(tx: Tx, token_hash: str, repository: str) -> bool:
         select(jobs.c.id)
         .join(attempts, attempts.c.job_id == jobs.c.id)
         .join(repositories, repositories.c.id == jobs.c.repository_id)
-        .where(
-            attempts.c.source_token == token_hash, attempts.c.state == "running", repositories.c.name == repository
-        )
+        .where(attempts.c.source_token == token_hash, attempts.c.state == "running", repositories.c.name == repository)
     )
     return tx.conn.execute(query).first() is not None
 
 
-def waiting_elsewhere(tx: Tx, group: str, repository_id: int) -> list[Any]:
-    """Open jobs of a concurrency group, oldest first, as rows (id, build_id, state)."""
+def open_in_group(tx: Tx, repository_id: int, group: str) -> list[Any]:
+    """Open jobs of a concurrency group, oldest first, as rows (id, build_id, state, waits_for)."""
     query = (
-        select(jobs.c.id, jobs.c.build_id, jobs.c.state)
+        select(jobs.c.id, jobs.c.build_id, jobs.c.state, jobs.c.waits_for)
         .where(
             jobs.c.repository_id == repository_id,
             jobs.c.concurrency_group == group,

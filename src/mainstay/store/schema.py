@@ -130,11 +130,18 @@ builds = Table(
     Column("created_at", Moment, nullable=False),
     Column("concurrency_group", Text),
     Column("occasion", String(100), nullable=False, server_default=""),
-    # Why this build is not the same as another of the same commit: empty for pushes, the time for schedules.
+    # `occasion`: why it is not the same as another of this commit; empty for pushes, the time for schedules.
     UniqueConstraint("repository_id", "number"),
     UniqueConstraint("repository_id", "commit", "ref", "event", "source", "occasion"),
     Index(None, "repository_id", "id"),
     Index(None, "repository_id", "ref", "id"),
+    Index(
+        None,
+        "repository_id",
+        "concurrency_group",
+        sqlite_where=text("concurrency_group IS NOT NULL"),
+        postgresql_where=text("concurrency_group IS NOT NULL"),
+    ),
 )
 
 # One node of a build's graph. `fit` is its labels sorted and joined by commas: what a runner must offer.
@@ -182,7 +189,7 @@ jobs = Table(
     Index("ix_jobs_state", "state", "build_id"),
 )
 
-# One try of a job. Never overwritten: a re-run adds one. `source_token` is a hash; it opens the repository for this try.
+# One try of a job; a re-run adds one. `source_token` is a hash; it opens the repository for this try.
 attempts = Table(
     "attempts",
     metadata,

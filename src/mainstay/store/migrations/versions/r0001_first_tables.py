@@ -231,6 +231,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_builds_repository_id_id", "builds", ["repository_id", "id"])
     op.create_index("ix_builds_repository_id_ref_id", "builds", ["repository_id", "ref", "id"])
+    op.create_index(
+        "ix_builds_repository_id_concurrency_group",
+        "builds",
+        ["repository_id", "concurrency_group"],
+        sqlite_where=sa.text("concurrency_group IS NOT NULL"),
+        postgresql_where=sa.text("concurrency_group IS NOT NULL"),
+    )
     op.create_table(
         "jobs",
         sa.Column("id", Id, nullable=False),
