@@ -34,12 +34,12 @@ class _Level:
     """By the key as written, one per combination of the calling job's matrix."""
     order: list[str] = field(default_factory=list)
 
-    def keys(self) -> Iterator[str]:
+    def all_keys(self) -> Iterator[str]:
         for job in self.jobs:
             yield job.key
         for levels in self.calls.values():
             for level in levels:
-                yield from level.keys()
+                yield from level.all_keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,9 @@ def _flattened(level: _Level, inherited: tuple[str, ...]) -> Iterator[PlannedJob
         found: list[str] = []
         for name in names:
             found += (
-                [key for inner in level.calls[name] for key in inner.keys()] if name in level.calls else [prefix + name]
+                [key for inner in level.calls[name] for key in inner.all_keys()]
+                if name in level.calls
+                else [prefix + name]
             )
         return tuple(found)
 
@@ -197,7 +199,7 @@ def _combinations(job: CallingJob, problems: Problems) -> list[Combination]:
     try:
         return combinations(job.matrix, Scope())
     except ExpressionError:
-        message = f'the matrix of "{job.key}" must be plain values here, because the job calls a workflow'
+        message = f'the matrix of "{job.key}" must be plain values, because the job calls a workflow'
     except BadInput as error:
         message = error.message
     problems.add("error", message, job.line, job.column)
@@ -205,7 +207,7 @@ def _combinations(job: CallingJob, problems: Problems) -> list[Combination]:
 
 
 def _inputs(job: CallingJob, declared: Mapping[str, Input], problems: Problems) -> dict[str, Json]:
-    """Given values and defaults. Texts with expressions are evaluated, and typed, when the caller's needs have ended."""
+    """Given values and defaults. Expressions are evaluated, and typed, when the caller's needs have ended."""
     values: dict[str, Json] = {}
     for name, given in job.inputs.items():
         if name not in declared:

@@ -12,7 +12,15 @@ from typing import Protocol
 from mainstay.model.plan import Call, Json, Plan, PlannedJob
 from mainstay.model.repository import branch_of, tag_of
 from mainstay.model.states import JobState
-from mainstay.workflow.expressions import Scope, Status, evaluate_condition, parse_template, render, render_value
+from mainstay.workflow.expressions import (
+    SUCCESS,
+    Scope,
+    Status,
+    evaluate_condition,
+    parse_template,
+    render,
+    render_value,
+)
 from mainstay.workflow.inputs import Input, typed
 from mainstay.workflow.matrix import job_name
 
@@ -85,10 +93,10 @@ def github(run: Run) -> dict[str, Json]:
 
 
 def repository_name(name: str, url: str | None) -> str:
-    """`owner/name`, as conditions in workflow files compare it: from the address when it has both, else our own name."""
-    match = re.search(r"[/:]([\w.-]+)/([\w.-]+?)(?:\.git)?/?\Z", url or "")
-    remote = url is not None and ("://" in url or re.match(r"[\w.-]+@[\w.-]+:", url)) and not url.startswith("file:")
-    return f"{match[1]}/{match[2]}" if match and remote else name
+    """`owner/name`, as conditions in workflow files compare it: from a remote address that has both, else our name."""
+    match = re.match(r"(?:(?:https?|ssh|git)://[^/]+/|[\w.-]+@[\w.-]+:/?)(.+?)(?:\.git)?/?\Z", url or "")
+    parts = match[1].split("/") if match else []
+    return "/".join(parts[-2:]) if len(parts) > 1 else name
 
 
 def push_event(
@@ -155,7 +163,7 @@ class JobContexts:
 
     values: dict[str, Json]
     """`github`, `needs`, `inputs`, `vars`, `secrets`."""
-    status: Status = Status()
+    status: Status = SUCCESS
     refused: str | None = None
     """Why the workflow it belongs to was not called: then the job is skipped."""
     prefix: str = ""
@@ -176,8 +184,8 @@ def job_contexts(
 ) -> JobContexts:
     """The contexts of `job` now that its needs have ended.
 
-    `base` has `github` and, where there are any, `inputs`, `vars`, `secrets` of the run; `jobs` are all jobs of the build
-    that exist so far. Raises ExpressionError and BadInput when what a caller gives cannot be evaluated.
+    `base` has `github` and, where there are any, `inputs`, `vars`, `secrets` of the run; `jobs` are all jobs of the
+    build that exist so far. Raises ExpressionError and BadInput when what a caller gives cannot be evaluated.
     """
     ended = _Ended(plan, jobs, cancelled)
     values = {"github": {}, "vars": {}, "inputs": {}, "secrets": {}, **base}

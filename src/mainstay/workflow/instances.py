@@ -131,9 +131,10 @@ def _names(templates: tuple[str, ...], scope: Scope) -> list[str]:
         if isinstance(value, dict):
             value = value.get("labels")
         names = value if isinstance(value, list) else [value]
-        if not names or not all(isinstance(name, str) and name for name in names):
+        texts = [name for name in names if isinstance(name, str) and name]
+        if not texts or len(texts) < len(names):
             raise BadInput(f'"runs-on" must name a runner; {template} gives none')
-        found += names
+        found += texts
     return found
 
 

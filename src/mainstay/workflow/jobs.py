@@ -70,7 +70,7 @@ def read_jobs(
         job = (
             _calling(reading, key.text, value)
             if "uses" in value.entries
-            else _job(reading, key.text, value, env, defaults, permissions)
+            else _job(reading, key, value, env, defaults, permissions)
         )
         found.append(job)
         places[key.text] = value
@@ -111,8 +111,9 @@ def _calling(reading: Reading, key: str, node: Mapping) -> CallingJob:
 
 
 def _job(
-    reading: Reading, key: str, node: Mapping, env: dict[str, str], defaults: Defaults, permissions: dict[str, str]
+    reading: Reading, place: Scalar, node: Mapping, env: dict[str, str], defaults: Defaults, permissions: dict[str, str]
 ) -> PlannedJob:
+    key = place.text
     known = (*KEYS, *OUR_KEYS) if reading.ours else (*KEYS, "uses")
     reading.mapping(node, f'the job "{key}"', known)
     entries = node.entries
@@ -141,7 +142,7 @@ def _job(
         concurrency=read_concurrency(reading, entries.get("concurrency"), f"{JOB}.concurrency"),
         permissions=read_permissions(reading, entries["permissions"]) if "permissions" in entries else permissions,
         environment=_environment(reading, entries.get("environment")),
-        line=node.line,
+        line=place.line,
     )
     if "snapshot" in entries:
         reading.problems.warning(node.keys["snapshot"], '"snapshot" has no meaning here and is left out')

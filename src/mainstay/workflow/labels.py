@@ -1,7 +1,7 @@
 """What the names in `runs-on` mean to our runners. The table below is the one place to change it.
 
-A runner offers labels of its own (`linux`, `x64`, whatever its owner gave it). Names that GitHub gives to its own machines
-are turned into those; any other name stands for itself.
+A runner offers labels of its own (`linux`, `x64`, whatever its owner gave it). Names that GitHub gives to its own
+machines are turned into those; any other name stands for itself.
 """
 
 from collections.abc import Iterable, Sequence

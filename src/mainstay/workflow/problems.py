@@ -1,4 +1,4 @@
-"""Collects what is wrong with a workflow file: each problem with its place, an excerpt and, if it helps, a suggestion."""
+"""Collects what is wrong with a workflow file: each problem with its place, an excerpt and maybe a suggestion."""
 
 import difflib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Reading `steps`: one command or action each."""
+"""Reading `steps`, of jobs and of composite actions: one command or action each."""
 
 import re
 
@@ -14,18 +14,21 @@ WINDOWS_SHELLS = ("pwsh", "powershell", "cmd")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
 """What ids of steps and jobs may be."""
 JOB = "jobs.<job_id>.steps"
+COMPOSITE = "runs.steps"
+"""Where steps stand, as the table of available contexts calls it."""
+DEFAULTS = "jobs.<job_id>.defaults.run"
 REMOTE_ACTION = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(?:/[^@\s]+)?@[^\s@]+\Z")
 
 
-def read_steps(reading: Reading, node: Node) -> tuple[Step, ...]:
-    """The steps of a job; ids must be unique within it."""
+def read_steps(reading: Reading, node: Node, within: str = JOB) -> tuple[Step, ...]:
+    """The steps of a job, or of a composite action (`within=COMPOSITE`); ids must be unique among them."""
     items = reading.items(node, '"steps"')
     if not items:
         reading.problems.error(node, '"steps" is empty: a job needs at least one step')
     steps = []
     ids: dict[str, Scalar] = {}
     for item in items:
-        step = _step(reading, item)
+        step = _step(reading, item, within)
         if step is None or not isinstance(item, Mapping):
             continue
         steps.append(step)
@@ -48,7 +51,7 @@ def _note_id(reading: Reading, node: Node | None, ids: dict[str, Scalar]) -> Non
     ids.setdefault(folded, node)
 
 
-def _step(reading: Reading, node: Node) -> Step | None:
+def _step(reading: Reading, node: Node, within: str) -> Step | None:
     found = reading.mapping(node, "a step", KEYS)
     if found is None:
         return None
@@ -61,28 +64,34 @@ def _step(reading: Reading, node: Node) -> Step | None:
     for name, needed in (("with", "uses"), ("shell", "run"), ("working-directory", "run")):
         if name in entries and needed not in entries and (run is not None or uses is not None):
             reading.problems.error(found.keys[name], f'"{name}" belongs to a step with "{needed}"')
+
+    def key(name: str) -> str:
+        return within if within == COMPOSITE and name != "if" else f"{within}.{name}"
+
+    if within == COMPOSITE and run is not None and "shell" not in entries:
+        reading.problems.error(found.keys["run"], 'a script of a composite action needs its "shell": write shell: bash')
     return Step(
-        name=reading.template(entries.get("name"), f"{JOB}.name", '"name" of a step'),
+        name=reading.template(entries.get("name"), key("name"), '"name" of a step'),
         id=reading.text(entries.get("id"), '"id" of a step'),
-        run=_script(reading, run),
+        run=_script(reading, run, key("run")),
         uses=_action(reading, uses),
-        inputs=reading.templates(entries.get("with"), f"{JOB}.with", '"with"'),
-        env=reading.templates(entries.get("env"), f"{JOB}.env", '"env" of a step'),
-        condition=reading.condition(entries.get("if"), f"{JOB}.if", '"if" of a step'),
-        shell=read_shell(reading, entries.get("shell")),
+        inputs=reading.templates(entries.get("with"), key("with"), '"with"'),
+        env=reading.templates(entries.get("env"), key("env"), '"env" of a step'),
+        condition=reading.condition(entries.get("if"), key("if"), '"if" of a step'),
+        shell=read_shell(reading, entries.get("shell"), within if within == COMPOSITE else DEFAULTS),
         working_directory=reading.template(
-            entries.get("working-directory"), f"{JOB}.working-directory", '"working-directory"'
+            entries.get("working-directory"), key("working-directory"), '"working-directory"'
         ),
-        timeout_s=reading.minutes(entries.get("timeout-minutes"), f"{JOB}.timeout-minutes", '"timeout-minutes"'),
+        timeout_s=reading.minutes(entries.get("timeout-minutes"), key("timeout-minutes"), '"timeout-minutes"'),
         continue_on_error=reading.flag(
-            entries.get("continue-on-error"), f"{JOB}.continue-on-error", '"continue-on-error"'
+            entries.get("continue-on-error"), key("continue-on-error"), '"continue-on-error"'
         ),
         line=node.line,
     )
 
 
-def _script(reading: Reading, node: Node | None) -> str | None:
-    text = reading.template(node, f"{JOB}.run", '"run"')
+def _script(reading: Reading, node: Node | None, key: str) -> str | None:
+    text = reading.template(node, key, '"run"')
     if node is not None and text is not None and not text.strip():
         reading.problems.error(node, '"run" is empty')
     return text
@@ -102,9 +111,9 @@ def _action(reading: Reading, node: Node | None) -> str | None:
     return text
 
 
-def read_shell(reading: Reading, node: Node | None) -> str | None:
+def read_shell(reading: Reading, node: Node | None, key: str = DEFAULTS) -> str | None:
     """`shell`: one of ours, or a command with `{0}` for the script's file."""
-    text = reading.template(node, "jobs.<job_id>.defaults.run", '"shell"')
+    text = reading.template(node, key, '"shell"')
     if node is None or not text or "${{" in text or text in SHELLS:
         return text or None
     if text in WINDOWS_SHELLS:
