@@ -85,7 +85,7 @@ def _regex(part: Part) -> str:
 
 
 class _Automaton:
-    """State n means: the parts before n fit what was read. A character keeps a state, moves it on by one, or ends it."""
+    """State n means: the parts before n fit what was read. A character keeps a state, moves it on, or ends it."""
 
     def __init__(self, parts: tuple[Part, ...]) -> None:
         self.skip = 0
