@@ -110,7 +110,7 @@ class Dispatch:
         """Work, or nothing when something else is to be said or the time is over."""
         listening = asyncio.ensure_future(told.wait(timeout_s))
         try:
-            await asyncio.wait([work, listening], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((work, listening), return_when=asyncio.FIRST_COMPLETED)
         finally:
             listening.cancel()
         return work.result() if work.done() else ()
