@@ -11,6 +11,8 @@ from mainstay.cli.connection import LogEnded, Server, build_path, client_command
 from mainstay.cli.terminal import OPEN_STATES
 from mainstay.model.errors import NotFound, Unavailable
 
+PAUSE_S = 1.0
+"""Between two looks where nothing holds us back."""
 RECONNECT_S = 60.0
 """How long a followed log may be cut off from its server before we give up."""
 
@@ -107,14 +109,14 @@ class _Reader:
             except LogEnded:
                 # Cut off between two lines: what follows is not printed yet.
                 if follow and self._is_open(number):
-                    time.sleep(1.0)
+                    time.sleep(PAUSE_S)
                     continue
             except Unavailable:
                 now = time.monotonic()
                 away_since = away_since or now
                 if not follow or now - away_since > RECONNECT_S:
                     raise
-                time.sleep(1.0)
+                time.sleep(PAUSE_S)
                 continue
             out.flush()
             return

@@ -47,7 +47,7 @@ COMMANDS = {
     "tests": Entry("tests:tests", WORK, "List a repository's tests with history, duration and flakiness."),
     "runners": Entry("runners:runners", TEND, "List runners with labels, load and last contact."),
     "runner-token": Entry("runners:runner_token", TEND, "Make a token with which a runner enrols."),
-    "doctor": Entry("data:doctor", TEND, "Look whether this machine and the data folder are in order."),
+    "doctor": Entry("doctor:doctor", TEND, "Look whether this machine and the data folder are in order."),
     "backup": Entry("data:backup", TEND, "Write all data into one file, while the server runs."),
     "restore": Entry("data:restore", TEND, "Fill an empty data folder from a backup."),
 }

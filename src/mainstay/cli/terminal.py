@@ -70,7 +70,7 @@ class Terminal:
             colours=is_terminal and settings.colours_wanted(),
             live=is_terminal,
             width=shutil.get_terminal_size().columns if is_terminal else 10_000,
-            unicode=(stream.encoding or "").lower().replace("-", "").startswith("utf"),
+            unicode=(stream.encoding or "utf-8").lower().replace("-", "").startswith("utf"),
         )
 
     def line(self, text: str = "") -> None:
