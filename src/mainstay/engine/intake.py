@@ -193,9 +193,11 @@ class Intake:
         first_sight = repository.seen_at is None and not known
         if repository.url is not None:
             await mirror.fetch(repository.url, {move.ref: move.new for move in moves}, access)
+        # The tips of other refs in this look get builds of their own: here they are no backlog.
+        tips = {move.new for move in moves if move.new is not None}
         for move in moves:
             how = "first sight" if first_sight else noticed_by
-            await self._take_move(repository, mirror, move, known, how, since)
+            await self._take_move(repository, mirror, move, known, tips, how, since)
             if move.new is None:
                 known.pop(move.ref, None)
             else:
@@ -207,13 +209,14 @@ class Intake:
         mirror: Mirror,
         move: RefMove,
         known: dict[str, str],
+        tips: set[str],
         noticed_by: str,
         since: str | None,
     ) -> None:
         """Store one ref's move with its builds."""
         tip, fresh, forced = await _new_commits(repository, mirror, move, known, noticed_by, since)
         built = await self._database.read(builds.built_commits, repository.id, fresh)
-        chosen = intake_flow.chosen(fresh, tip, repository.commits, built) if tip is not None else []
+        chosen = intake_flow.chosen(fresh, tip, repository.commits, built | tips) if tip is not None else []
         if noticed_by == "first sight" and branch_of(move.ref) is None:
             chosen = []  # tags that were there before us are not news
         count = 0
