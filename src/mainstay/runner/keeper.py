@@ -240,10 +240,7 @@ class Zygote:
         try:
             return await self._fork(marker, group)
         except KeeperLost:
-            if self._process:
-                self._process.kill()
-            if self._line:
-                self._line.close()
+            self._drop()
             await self.start()
             return await self._fork(marker, group)
 
@@ -264,12 +261,14 @@ class Zygote:
                 answer = self._line.ask("settled", {"settle": pid}, pid)
                 return int((await asyncio.wait_for(asyncio.shield(answer), ANSWER_S))["found"])
             except (KeeperLost, TimeoutError):
-                pass
+                self._drop()
+        # There is no zygote: once it and the keeper are waited for, what they left has become our own children.
         found: set[int] = set()
         until = time.monotonic() + ANSWER_S
-        while (left := self.tidy()) and time.monotonic() < until:
+        self._fallen |= {pid} - {0}
+        while ((left := self.tidy()) or self._fallen) and time.monotonic() < until:
             found |= left
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.01)
         return len(found)
 
     def kill(self, keeper: Keeper) -> None:
@@ -284,7 +283,7 @@ class Zygote:
         self._keepers.discard(keeper)
         if self._deaths and keeper.pid:
             self._fallen.add(keeper.pid)
-        self.tidy()
+        self._tend()
 
     def tidy(self) -> set[int]:
         """Wait for keepers and kill strays that fell to the runner itself. Returns the strays it found alive."""
@@ -330,6 +329,13 @@ class Zygote:
         self._keepers.add(keeper)
         return keeper
 
+    def _drop(self) -> None:
+        """Give up a zygote that is dead or does not answer."""
+        if self._process:
+            self._process.kill()
+        if self._line:
+            self._line.close()
+
     def _died(self) -> None:
         """The zygote's socket is closed: it was killed, or we stop. Its keepers are our children now."""
         process, self._process = self._process, None
@@ -337,7 +343,12 @@ class Zygote:
             self._deaths += 1
             self._fallen.add(process.pid)
             process.returncode = 0  # waited for by `tidy`, not by Popen
-        self.tidy()
+        self._tend()
+
+    def _tend(self) -> None:
+        """Tidy until what is known to be dying has died: its children are ours only then."""
+        if self.tidy() or self._fallen:
+            asyncio.get_running_loop().call_later(0.02, self._tend)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> None:
@@ -358,7 +369,7 @@ def _waited(pid: int) -> bool:
 
 
 def _is_job(pid: int) -> bool:
-    """Whether a process carries the mark that every step is given before its program starts."""
+    """Whether a process carries the mark of keepers and all that descends from them."""
     try:
         return int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == zygote.MARK_OOM
     except (OSError, ValueError):

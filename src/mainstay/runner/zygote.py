@@ -27,13 +27,14 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Container
 from typing import Any, Final
 
 PR_SET_NAME: Final = 15
 PR_SET_CHILD_SUBREAPER: Final = 36
 MARK_OOM: Final = 507
-"""`oom_score_adj` of all job processes: the kernel takes them before anything else, and it is inherited past any
-change of environment or session, so a stray process can be known as a job's."""
+"""`oom_score_adj` of keepers and all job processes: when memory is short the kernel takes the largest of them before
+anything else; and it is inherited past any change of environment or session, so a stray can be known as a job's."""
 LINUX: Final = sys.platform == "linux"
 """Elsewhere there is no /proc: a step's process group is all that can be ended, and daemons escape."""
 CLOEXEC: Final = int(getattr(socket, "MSG_CMSG_CLOEXEC", 0))
@@ -139,8 +140,11 @@ def parent(pid: int) -> int:
     return stat[1] if stat else 0
 
 
-def descendants(pid: int, keep: frozenset[int] = frozenset()) -> dict[int, int]:
-    """Living processes below `pid` to their parents, without the subtrees in `keep`."""
+def descendants(pid: int, keep: Container[int] = (), stop: bool = False, known: Container[int] = ()) -> dict[int, int]:
+    """Living processes below `pid` to their parents, without the subtrees in `keep`.
+
+    `stop`: each that is not in `known` is stopped before its children are listed, so that it has no more of them.
+    """
     found: dict[int, int] = {}
     todo = [pid] if LINUX else []
     while todo:
@@ -150,6 +154,8 @@ def descendants(pid: int, keep: frozenset[int] = frozenset()) -> dict[int, int]:
                 continue
             stat = stat_of(child)
             if stat and stat[0] not in "ZX":
+                if stop and child not in known:
+                    send_signal(child, above, signal.SIGSTOP)
                 found[child] = above
                 todo.append(child)
     return found
@@ -170,13 +176,11 @@ def send_signal(pid: int, above: int, number: int) -> None:
         os.close(handle)
 
 
-def kill_below(pid: int, keep: frozenset[int] = frozenset()) -> set[int]:
+def kill_below(pid: int, keep: Container[int] = ()) -> set[int]:
     """One pass: stop everything below `pid` so that nothing forks away, then kill it. Who was found alive."""
-    found = descendants(pid, keep)
+    found: dict[int, int] = {}
     for _ in range(ROUNDS):
-        for one, above in found.items():
-            send_signal(one, above, signal.SIGSTOP)
-        again = descendants(pid, keep)
+        again = descendants(pid, keep, stop=True, known=found)
         new = again.keys() - found.keys()
         found |= again
         if not new:
@@ -233,7 +237,9 @@ class Keeper:
 
     def __init__(self, sock: socket.socket, join: list[str]) -> None:
         self.loop = Loop(sock, b"mainstay-keeper")
-        for path in join:  # so that every step is in the job's control group from its birth
+        # On itself, so that every step has it from its birth: the job's control group, the mark of its processes.
+        write("/proc/self/oom_score_adj", str(MARK_OOM))
+        for path in join:
             write(path, "0")
         self.step = 0
         self.guarded = False
@@ -333,7 +339,6 @@ def spawn(order: Message, output: int) -> tuple[int, tuple[int, str] | None]:
     except (ValueError, subprocess.SubprocessError) as error:
         return 0, (126, f"could not start {order['argv'][0]}: {error}")
     process.returncode = 0  # it is waited for here, not by Popen
-    write(f"/proc/{process.pid}/oom_score_adj", str(MARK_OOM))
     return process.pid, None
 
 
@@ -393,7 +398,7 @@ class Zygote:
         me = os.getpid()
         if not set(children(me)) - self.keepers:
             return False
-        self.found |= kill_below(me, frozenset(self.keepers))
+        self.found |= kill_below(me, self.keepers)
         return True
 
     def settle(self) -> None:
