@@ -5,13 +5,15 @@ held in the bits of an integer, one per part, which take one step per character.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
 MAX_UNBOUNDED = 2
 """Parts of any length up to which a regular expression is used: its time grows with the name to that power."""
+MAX_MAYBE = 3
+"""Parts that may be missing up to which one is used: its time doubles with each."""
 
 
 class Times(Enum):
@@ -55,11 +57,11 @@ class Matcher:
     """One pattern, compiled."""
 
     def __init__(self, parts: Iterable[Part]) -> None:
-        self.parts = tuple(parts)
-        unbounded = [p for p in self.parts if (p.times is Times.SOME if isinstance(p, Char) else p in _BACKTRACKING)]
-        self._regex = (
-            re.compile("".join(map(_regex, self.parts)), re.DOTALL) if len(unbounded) <= MAX_UNBOUNDED else None
-        )
+        self.parts = tuple(_without_repeats(parts))
+        unbounded = sum(part.times is Times.SOME if isinstance(part, Char) else True for part in self.parts)
+        maybe = sum(isinstance(part, Char) and part.times is Times.MAYBE for part in self.parts)
+        simple = unbounded <= MAX_UNBOUNDED + (self.parts[-1:] == (Wild.BELOW,)) and maybe <= MAX_MAYBE
+        self._regex = re.compile("".join(map(_regex, self.parts)), re.DOTALL) if simple else None
 
     def matches(self, name: str) -> bool:
         """Whether the pattern fits the whole name."""
@@ -72,7 +74,13 @@ class Matcher:
         return _Automaton(self.parts)
 
 
-_BACKTRACKING = frozenset({Wild.NAME, Wild.ANY, Wild.FOLDERS})
+def _without_repeats(parts: Iterable[Part]) -> Iterator[Part]:
+    """`**/**/` says no more than `**/`."""
+    last: Part | None = None
+    for part in parts:
+        if not (isinstance(part, Wild) and part is last):
+            yield part
+        last = part
 
 
 def _regex(part: Part) -> str:

@@ -160,7 +160,7 @@ def _glob_rule(line: str, root: str) -> _Rule:
         chooses = not chooses
         body = body[1:].strip()
     if root and (body == root or body.startswith(root + "/")):
-        body = body[len(root) :]
+        body = body[len(root) :] or "/"
     parts = [part for part in body.split("/") if part]
     if parts and parts[0] == ".":
         parts = parts[1:]
