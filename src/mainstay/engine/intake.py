@@ -18,7 +18,7 @@ from mainstay.engine.begin import begin
 from mainstay.engine.clock import Clock
 from mainstay.engine.planning import Planner
 from mainstay.engine.repositories import Repositories
-from mainstay.engine.wake import Wake
+from mainstay.engine.starts import Starts, default_ref
 from mainstay.flow import intake as intake_flow
 from mainstay.git.mirror import Mirror
 from mainstay.git.source import local_path
@@ -58,12 +58,14 @@ class _Watched:
 class Intake:
     """All watchers of this server."""
 
-    def __init__(self, database: Database, repositories_: Repositories, clock: Clock, wake: Wake) -> None:
+    def __init__(
+        self, database: Database, repositories_: Repositories, planner: Planner, starts: Starts, clock: Clock
+    ) -> None:
         self._database = database
         self._repositories = repositories_
         self._clock = clock
-        self._wake = wake
-        self._planner = Planner()
+        self._planner = planner
+        self._starts = starts
         self._refs = RefWatcher(self._noticed)
         self._watched: dict[int, _Watched] = {}
         self._running = False
@@ -185,7 +187,10 @@ class Intake:
         if repository.url is None:
             seen = await mirror.refs()
         else:
-            seen = (await mirror.remote_refs(repository.url, access)).refs
+            told = await mirror.remote_refs(repository.url, access, head=repository.default_ref is None)
+            seen = told.refs
+            if told.head is not None and told.head != repository.default_ref:
+                repository = await self._database.write(repositories.set_default_ref, repository.id, told.head)
         known = await self._database.read(repositories.reached, repository.id)
         moves = intake_flow.moves(known, seen, repository)
         if not moves:
@@ -202,6 +207,19 @@ class Intake:
                 known.pop(move.ref, None)
             else:
                 known[move.ref] = move.new
+        await self._learn_schedules(repository, mirror, moves, known)
+
+    async def _learn_schedules(
+        self, repository: Repository, mirror: Mirror, moves: Sequence[RefMove], known: dict[str, str]
+    ) -> None:
+        """Read the schedules anew when the default branch has moved."""
+        ref = default_ref(repository, known)
+        if ref is None or not any(move.ref == ref for move in moves):
+            return
+        sha = await mirror.commit_of(known[ref])
+        if sha is not None:
+            [commit] = await mirror.commits([sha])
+            await self._starts.refresh(repository, mirror, commit)
 
     async def _take_move(
         self,
@@ -246,8 +264,8 @@ class Intake:
             head_commit=_shown(commit),
             repository=repository_name(repository.name, repository.url),
         )
-        plans = await self._planner.plans(mirror, commit, move.ref)
-        return [NewBuild(commit.sha, commit.tree, move.ref, "push", plan, payload, priority) for plan in plans]
+        planned = await self._planner.pushed(mirror, commit, move.ref)
+        return [NewBuild(commit.sha, commit.tree, move.ref, "push", plan, payload, priority) for plan in planned.plans]
 
 
 async def _new_commits(

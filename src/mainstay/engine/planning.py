@@ -12,9 +12,11 @@ from functools import cached_property
 from typing import overload
 
 from mainstay.git.mirror import Mirror
-from mainstay.model.plan import Plan
+from mainstay.model.plan import Json
 from mainstay.model.repository import Commit
-from mainstay.workflow.plan import plans_for
+from mainstay.workflow.inputs import checked_inputs
+from mainstay.workflow.plan import Planned, planned, read_all
+from mainstay.workflow.read import Workflow
 from mainstay.workflow.triggers import TriggerEvent
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
@@ -79,14 +81,38 @@ class Planner:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="plan")
 
-    async def plans(self, mirror: Mirror, commit: Commit, ref: str) -> list[Plan]:
-        """The plans that a push of `commit` to `ref` asks for."""
-        loop = asyncio.get_running_loop()
-        files = MirrorFiles(mirror, commit, loop)
+    async def pushed(self, mirror: Mirror, commit: Commit, ref: str) -> Planned:
+        """What a push of `commit` to `ref` asks for."""
+        files = MirrorFiles(mirror, commit, asyncio.get_running_loop())
         changed = ChangedPaths(files, commit.parents[0]) if commit.parents else None
         event = TriggerEvent("push", ref, changed_paths=changed, message=commit.message)
 
-        return await loop.run_in_executor(self._threads, plans_for, files, event)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, planned, files, event)
+
+    async def planned(self, mirror: Mirror, commit: Commit, event: TriggerEvent) -> Planned:
+        """What another event asks for at a commit."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, planned, MirrorFiles(mirror, commit, loop), event)
+
+    async def schedules(self, mirror: Mirror, commit: Commit) -> list[tuple[str, str]]:
+        """The schedules in a commit's workflow files: path and cron line."""
+        return [
+            (workflow.path, each.text)
+            for workflow in await self._workflows(mirror, commit)
+            for each in workflow.triggers.schedules
+        ]
+
+    async def typed_inputs(
+        self, mirror: Mirror, commit: Commit, source: str, given: dict[str, Json]
+    ) -> dict[str, Json]:
+        """The inputs of a workflow that is started by hand, in their declared types. Raises BadInput."""
+        workflows = await self._workflows(mirror, commit)
+        declared = next((each.triggers.dispatch for each in workflows if each.path == source), None) or {}
+        return checked_inputs(declared, given)
+
+    async def _workflows(self, mirror: Mirror, commit: Commit) -> list[Workflow]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, read_all, MirrorFiles(mirror, commit, loop))
 
     def close(self) -> None:
         """Let go of the threads."""

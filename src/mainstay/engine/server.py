@@ -17,11 +17,14 @@ from mainstay.engine.housekeeping import Housekeeping
 from mainstay.engine.intake import Intake
 from mainstay.engine.logs import Logs
 from mainstay.engine.loops import Loops
+from mainstay.engine.planning import Planner
 from mainstay.engine.repositories import Repositories
+from mainstay.engine.starts import Starts
 from mainstay.engine.upkeep import Upkeep
 from mainstay.engine.wake import Wake
 from mainstay.flow.fleet import Bounds
 from mainstay.flow.retain import Rules
+from mainstay.model.plan import Json
 from mainstay.model.repository import CommitPolicy, Repository
 from mainstay.store import jobs, tokens
 from mainstay.store.blobs import Blobs, open_blobs
@@ -67,7 +70,9 @@ class Engine:
         self.dispatch = Dispatch(database, self.clock, self.wake)
         self.repositories = Repositories(database, seal, self.clock, config.data)
         self.mirrors = self.repositories.mirrors
-        self.intake = Intake(database, self.repositories, self.clock, self.wake)
+        self.planner = Planner()
+        self.starts = Starts(database, self.repositories, self.planner, self.clock, self.wake)
+        self.intake = Intake(database, self.repositories, self.planner, self.starts, self.clock)
         self.upkeep = Upkeep(database, self.clock, self.wake)
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
         self.fleet: Fleet | None = None
@@ -92,6 +97,7 @@ class Engine:
         self.loops.start("fit", self.upkeep.fit_loop)
         if self.config.watch_remotes:
             self.loops.start("intake", self.intake.run)
+            self.loops.start("schedules", self.starts.schedule_loop)
         self.loops.start("packing", self.housekeeping.pack_loop)
         self.loops.start("retention", self.housekeeping.retention_loop)
 
@@ -110,6 +116,7 @@ class Engine:
         """Stop all loops, local runners and git programs, and let go of the database."""
         await self.loops.stop()
         await self.repositories.close()
+        self.planner.close()
         self.access.close()
         self.wake.close()
         await self.db.close()
@@ -222,6 +229,12 @@ class Engine:
     ) -> tuple[str, ...]:
         """Run jobs of a build again; give their names."""
         return await self.db.write(people.rerun_build, actor, build_id, failed_only, job_name, self.clock.now())
+
+    async def start_workflow(
+        self, actor: str, name: str, workflow: str, ref: str | None = None, inputs: dict[str, Json] | None = None
+    ) -> list[int]:
+        """Start a workflow by hand (`workflow_dispatch`); give the ids of its builds."""
+        return await self.starts.by_hand(actor, name, workflow, ref, inputs or {})
 
     async def drain_runner(self, actor: str, runner_id: int) -> None:
         """Let a runner take no new work."""

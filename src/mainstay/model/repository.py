@@ -28,6 +28,8 @@ class Repository:
     supersede: bool = False
     """Whether a newer commit of a branch cancels the waiting builds of older ones."""
     poll_s: float = 60.0
+    default_ref: str | None = None
+    """The remote's default branch, whole, once it is known: schedules run on it."""
     key_public: str | None = None
     """The public half of its deploy key (OpenSSH, one line), once one was made."""
     created_at: datetime | None = None

@@ -22,6 +22,7 @@ def _repository(row: Any) -> Repository:
         commits=CommitPolicy(row.commits),
         supersede=row.supersede,
         poll_s=row.poll_s,
+        default_ref=row.default_ref,
         key_public=row.key_public,
         created_at=row.created_at,
         seen_at=row.seen_at,
@@ -96,6 +97,11 @@ def set_key(tx: Tx, repository_id: int, public: str, sealed: bytes) -> None:
     change(tx, repository_id, key_public=public, key_sealed=sealed)
 
 
+def set_default_ref(tx: Tx, repository_id: int, ref: str) -> Repository:
+    """Keep which branch is the default one."""
+    return change(tx, repository_id, default_ref=ref)
+
+
 def sealed_key(tx: Tx, repository_id: int) -> bytes | None:
     """The sealed private half of its deploy key."""
     return tx.conn.execute(select(repositories.c.key_sealed).where(repositories.c.id == repository_id)).scalar()
@@ -120,7 +126,7 @@ def add_push(
     tx: Tx, repository_id: int, move: RefMove, noticed_by: str, count: int, note: str | None, now: datetime
 ) -> int:
     """Store a noticed ref move and give its id."""
-    return tx.conn.execute(
+    push_id: int = tx.conn.execute(
         insert(pushes)
         .values(
             repository_id=repository_id,
@@ -134,6 +140,7 @@ def add_push(
         )
         .returning(pushes.c.id)
     ).scalar_one()
+    return push_id
 
 
 def pushes_of(tx: Tx, repository_id: int, limit: int = 50) -> list[Push]:

@@ -47,6 +47,7 @@ repositories = Table(
     Column("commits", String(20), nullable=False),
     Column("supersede", Boolean, nullable=False),
     Column("poll_s", Float, nullable=False),
+    Column("default_ref", Text),
     Column("key_public", Text),
     Column("key_sealed", LargeBinary),
     Column("created_at", Moment, nullable=False),

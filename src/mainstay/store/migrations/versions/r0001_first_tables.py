@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("commits", sa.String(length=20), nullable=False),
         sa.Column("supersede", sa.Boolean(), nullable=False),
         sa.Column("poll_s", sa.Float(), nullable=False),
+        sa.Column("default_ref", sa.Text(), nullable=True),
         sa.Column("key_public", sa.Text(), nullable=True),
         sa.Column("key_sealed", sa.LargeBinary(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),

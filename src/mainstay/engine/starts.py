@@ -1,0 +1,147 @@
+"""Builds that no push brings: by schedule, and by hand (`workflow_dispatch`)."""
+
+import logging
+from datetime import datetime
+
+from mainstay.engine.begin import begin
+from mainstay.engine.clock import Clock
+from mainstay.engine.planning import Planner
+from mainstay.engine.repositories import Repositories
+from mainstay.engine.wake import Wake
+from mainstay.git.mirror import Mirror
+from mainstay.model.build import NewBuild
+from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.plan import Json
+from mainstay.model.repository import Commit, Repository
+from mainstay.store import builds, repositories, schedules
+from mainstay.store.database import Database, Tx
+from mainstay.store.schedules import Scheduled
+from mainstay.workflow import cron
+from mainstay.workflow.contexts import dispatch_event, schedule_event
+from mainstay.workflow.triggers import TriggerEvent
+
+LONGEST_SLEEP_S = 3600.0
+"""A clock that was set back or forth is noticed after this at the latest."""
+
+log = logging.getLogger(__name__)
+
+
+class Starts:
+    """Starts workflows of commits that are there already."""
+
+    def __init__(
+        self, database: Database, repositories_: Repositories, planner: Planner, clock: Clock, wake: Wake
+    ) -> None:
+        self._database = database
+        self._repositories = repositories_
+        self._planner = planner
+        self._clock = clock
+        self._wake = wake
+
+    async def by_hand(self, actor: str, name: str, source: str, ref: str | None, inputs: dict[str, Json]) -> list[int]:
+        """Start a workflow file at a branch or tag; give the ids of its builds. Raises BadInput with the reason."""
+        repository = await self._repositories.by_name(name)
+        mirror = self._repositories.mirrors.of(repository.id)
+        whole, commit = await self._commit(repository, mirror, ref)
+        event = TriggerEvent("workflow_dispatch", whole, inputs=inputs)
+        planned = await self._planner.planned(mirror, commit, event)
+        plans = [plan for plan in planned.plans if source in (plan.source, plan.workflow)]
+        if not plans:
+            reason = planned.passed_over.get(source) or f"there is no workflow {source[:200]!r} at {whole}"
+            raise BadInput(f"nothing was started: {reason}")
+        at = self._clock.now()
+        typed = await self._planner.typed_inputs(mirror, commit, plans[0].source, inputs)
+        payload = dispatch_event(ref=whole, inputs=typed, workflow_path=plans[0].source) | {"inputs": typed}
+        new = [
+            NewBuild(
+                commit.sha, commit.tree, whole, event.name, plan, payload, occasion=at.isoformat(), cause=f"by {actor}"
+            )
+            for plan in plans
+        ]
+        return await self._database.write(_store, repository.id, commit, new, at)
+
+    async def schedule_loop(self) -> None:
+        """Start what is due; sleep until the next is."""
+        with self._wake.watch("schedules") as told:
+            while True:
+                now = self._clock.now()
+                for scheduled in await self._database.read(schedules.due, now):
+                    await self._start_due(scheduled, now)
+                due = await self._database.read(schedules.next_due)
+                pause = LONGEST_SLEEP_S if due is None else (due - self._clock.now()).total_seconds()
+                await told.wait(min(max(pause, 0.05), LONGEST_SLEEP_S))
+
+    async def _start_due(self, scheduled: Scheduled, now: datetime) -> None:
+        """Run a schedule once, however often it was missed, and move it on; a failure is told and not repeated."""
+        next_at = cron.next_after(cron.parse(scheduled.cron), now)
+        if not await self._database.write(schedules.ran, scheduled, now, next_at):
+            return
+        try:
+            repository = await self._repositories.get(scheduled.repository_id)
+            mirror = self._repositories.mirrors.of(repository.id)
+            whole, commit = await self._commit(repository, mirror, None)
+            event = TriggerEvent("schedule", whole, schedule=scheduled.cron)
+            planned = await self._planner.planned(mirror, commit, event)
+        except Exception:
+            log.exception("The schedule %s of %s could not be started", scheduled.cron, scheduled.source)
+            return
+        occasion = (scheduled.next_at or now).isoformat()
+        new = [
+            NewBuild(
+                commit.sha,
+                commit.tree,
+                whole,
+                "schedule",
+                plan,
+                schedule_event(scheduled.cron),
+                occasion=f"{scheduled.cron} {occasion}"[:100],
+                cause=f"scheduled: {scheduled.cron}",
+            )
+            for plan in planned.plans
+            if plan.source == scheduled.source
+        ]
+        await self._database.write(_store, repository.id, commit, new, now)
+
+    async def refresh(self, repository: Repository, mirror: Mirror, commit: Commit) -> None:
+        """Learn the schedules of a default branch's tip."""
+        now = self._clock.now()
+        found = {
+            (source, text): cron.next_after(cron.parse(text), now)
+            for source, text in await self._planner.schedules(mirror, commit)
+        }
+        await self._database.write(schedules.replace, repository.id, found)
+
+    async def _commit(self, repository: Repository, mirror: Mirror, ref: str | None) -> tuple[str, Commit]:
+        """A ref's whole name and the commit it stands at; without a ref the default branch."""
+        reached = await self._database.read(repositories.reached, repository.id)
+        whole = default_ref(repository, reached) if ref is None else _whole(ref, reached)
+        if whole is None or whole not in reached:
+            raise NotFound(f"{repository.name} has no branch or tag {(ref or 'that is the default')[:200]!r}")
+        sha = await mirror.commit_of(reached[whole])
+        if sha is None:
+            raise NotFound(f"{whole} of {repository.name} is not a commit")
+        [commit] = await mirror.commits([sha])
+        return whole, commit
+
+
+def default_ref(repository: Repository, reached: dict[str, str]) -> str | None:
+    """The branch that schedules run on: the remote's own default, else `main`, `master`, or the only one."""
+    candidates = [repository.default_ref, "refs/heads/main", "refs/heads/master"]
+    for ref in candidates:
+        if ref is not None and ref in reached:
+            return ref
+    branches = [ref for ref in reached if ref.startswith("refs/heads/")]
+    return branches[0] if len(branches) == 1 else None
+
+
+def _whole(ref: str, reached: dict[str, str]) -> str:
+    names = (ref, f"refs/heads/{ref}", f"refs/tags/{ref}")
+    return next((name for name in names if name in reached), ref)
+
+
+def _store(tx: Tx, repository_id: int, commit: Commit, new: list[NewBuild], now: datetime) -> list[int]:
+    repositories.keep_commits(tx, repository_id, [commit])
+    added = builds.add(tx, repository_id, None, new, now)
+    for build_id, build in added:
+        begin(tx, build_id, build.plan, build.cause, now)
+    return [build_id for build_id, _ in added]
