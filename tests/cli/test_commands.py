@@ -1,5 +1,6 @@
 """The client commands against a stub of the server: what they ask, what they print where, how they end."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,8 +198,9 @@ def test_a_repository_is_changed_only_where_it_was_asked(client: Run, stub: Stub
     assert stub.bodies("PATCH", "/repositories/demo") == [{"branches": ["main"], "supersede": True}]
 
 
-def test_a_repository_is_removed_only_after_a_yes(client: Run, stub: Stub) -> None:
+def test_a_repository_is_removed_only_after_a_yes(client: Run, stub: Stub, monkeypatch: Any) -> None:
     stub.on("DELETE", "/repositories/demo", None, 204)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert client("repo", "remove", "demo").code != 0
     assert stub.asked == []
     assert client("repo", "remove", "demo", "--yes").code == 0

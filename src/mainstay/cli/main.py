@@ -34,7 +34,6 @@ COMMANDS = {
     "up": Entry("serve:up", RUN, "Start the server and its local runners in one."),
     "server": Entry("serve:server", RUN, "Start a server by itself."),
     "runner": Entry("serve:runner", RUN, "Start a runner that takes jobs from a server."),
-    "run": Entry("local:run", RUN, "Run a workflow here and now, without a server."),
     "check": Entry("local:check", RUN, "Say what of a repository's workflows runs here, and what does not."),
     "repo": Entry("repositories:repo", WATCH, "Watch repositories: add, list, show, set, remove, key."),
     "builds": Entry("builds:builds", WORK, "List builds, newest first."),
@@ -48,8 +47,6 @@ COMMANDS = {
     "runners": Entry("runners:runners", TEND, "List runners with labels, load and last contact."),
     "runner-token": Entry("runners:runner_token", TEND, "Make a token with which a runner enrols."),
     "doctor": Entry("doctor:doctor", TEND, "Look whether this machine and the data folder are in order."),
-    "backup": Entry("data:backup", TEND, "Write all data into one file, while the server runs."),
-    "restore": Entry("data:restore", TEND, "Fill an empty data folder from a backup."),
 }
 
 
