@@ -26,9 +26,7 @@ TOLERATED = (
 )
 UNPACK = {
     # Always whole packs, never unpacked objects: a fetch that is killed leaves all of its objects or none.
-    "transfer.unpackLimit": "1",
     "fetch.unpackLimit": "1",
-    "receive.unpackLimit": "1",
 }
 
 

@@ -214,7 +214,7 @@ class Process:
                 bufsize=0,
             )
         except FileNotFoundError as error:
-            what = f"the folder {place}" if error.filename == str(place) else "the program git in PATH"
+            what = f"folder {place}" if str(error.filename) == str(place) else "program git in PATH"
             message = f"git {_name(self.args)} could not be started: there is no {what}."
             raise GitError(message, command=args) from error
         except (OSError, ValueError) as error:

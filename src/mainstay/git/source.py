@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from mainstay.git.process import redact
 from mainstay.model.errors import BadInput, NotFound
 
-_SCP = re.compile(r"(?:[A-Za-z0-9._+-]+@)?[A-Za-z0-9\[][A-Za-z0-9.:_\[\]-]*:(?!//).+\Z")
+_SCP = re.compile(r"(?:[A-Za-z0-9._+-]+@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]):(?!//|:).+\Z")
 _SCHEMES = ("http", "https", "ssh", "git")
 
 
