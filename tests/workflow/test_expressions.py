@@ -54,7 +54,7 @@ SCOPE = Scope(
     }
 )
 
-VALUES = [
+VALUES: list[tuple[str, object]] = [
     # Literals, from "Evaluate expressions".
     ("null", None),
     ("false", False),
@@ -347,10 +347,13 @@ def test_what_cannot_be_evaluated_is_said_with_the_part_at_fault(text: str, word
 
 
 def test_hash_files_gets_its_patterns_and_its_errors_pass() -> None:
-    asked = []
-    scope = Scope({}, hash_files=lambda patterns: asked.append(patterns) or "digest")
-    assert evaluate(parse("hashFiles('**/a', 1)"), scope) == "digest"
-    assert asked == [("**/a", "1")]
+    assert evaluate(parse("hashFiles('**/a', 1)"), Scope({}, hash_files="+".join)) == "**/a+1"
+
+    def fail(patterns: tuple[str, ...]) -> str:
+        raise OSError(patterns[0])
+
+    with pytest.raises(OSError, match="gone"):
+        evaluate(parse("hashFiles('gone')"), Scope({}, hash_files=fail))
 
 
 def test_status_functions_outside_of_conditions_are_refused() -> None:

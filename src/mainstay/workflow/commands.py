@@ -128,12 +128,14 @@ _PLAIN = frozenset({"debug", "group", "endgroup", "add-mask", "echo", "stop-comm
 NAMES = _LEVELS | _PLAIN | DEPRECATED.keys() | _NOT_OBEYED.keys()
 """Every command. A line with another name between its colons is only text."""
 
-_CANDIDATE = re.compile(rb"(?:^|[\r\n])[^\S\n]*::|##\[")
+_AT_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*::")
+_AT_LINE = re.compile(rb"\n(?:\xef\xbb\xbf)?\s*::")
+"""It begins with one certain byte, so that the search goes from line end to line end."""
 
 
 def may_hold_commands(output: bytes) -> bool:
     """Whether it is worth looking at the lines of this piece of output one by one. It begins at a line's beginning."""
-    return _CANDIDATE.search(output) is not None
+    return b"##[" in output or _AT_START.match(output) is not None or _AT_LINE.search(output) is not None
 
 
 class CommandReader:

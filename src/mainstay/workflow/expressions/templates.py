@@ -80,10 +80,17 @@ def parse_condition(text: str | None) -> Expression:
     """
     if text is None or not text.strip():
         return _SUCCESS
+    return _guarded_cached(text) if len(text) <= CACHED_LENGTH else _guarded(text)
+
+
+def _guarded(text: str) -> Expression:
     tree = _condition(text)
     if _names_status(tree):
         return tree
     return And((_SUCCESS, *(tree.operands if isinstance(tree, And) else (tree,))))
+
+
+_guarded_cached = lru_cache(maxsize=1024)(_guarded)
 
 
 def condition_warning(text: str | None) -> str | None:
