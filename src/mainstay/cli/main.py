@@ -47,6 +47,8 @@ COMMANDS = {
     "runners": Entry("runners:runners", TEND, "List runners with labels, load and last contact."),
     "runner-token": Entry("runners:runner_token", TEND, "Make a token with which a runner enrols."),
     "doctor": Entry("doctor:doctor", TEND, "Look whether this machine and the data folder are in order."),
+    "backup": Entry("data:backup", TEND, "Write all data into one file, while the server runs."),
+    "restore": Entry("data:restore", TEND, "Fill an empty data folder from a backup."),
 }
 
 

@@ -174,6 +174,11 @@ def size(count: int) -> str:
     return f"{amount / 1000:.1f} TB"
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """`1 build`, `2 builds`."""
+    return f"{count} {one if count == 1 else many}"
+
+
 # -------------------------------------------------------------------------------------------------------------- tables
 
 
