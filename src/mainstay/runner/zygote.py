@@ -406,7 +406,7 @@ class Zygote:
         for pid in [pid for pid in self.settling if pid not in self.keepers]:
             self.settling.remove(pid)
             self.loop.port.send({"settled": pid, "found": len(self.found)})
-        self.found.clear()
+            self.found.clear()
 
     def obey(self, message: Message) -> None:
         """One order of the runner."""
