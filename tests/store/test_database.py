@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select
@@ -156,7 +157,8 @@ async def test_a_cancelled_write_has_happened_wholly_or_not_at_all(database: Dat
 
 async def test_cancelling_many_leaves_no_connection_stuck(database: Database) -> None:
     for _ in range(5):
-        tasks = [asyncio.create_task(database.write(put, f"{time.monotonic_ns()}{n}")) for n in range(40)]
+        tasks: list[asyncio.Task[Any]] = []
+        tasks += [asyncio.create_task(database.write(put, f"{time.monotonic_ns()}{n}")) for n in range(40)]
         tasks += [asyncio.create_task(database.read(count)) for n in range(40)]
         await asyncio.sleep(0.002)
         for task in tasks:

@@ -60,9 +60,13 @@ async def test_the_newest_revision_is_the_one_that_the_start_looks_for() -> None
     assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]
 
 
+def make_newer(tx: Tx) -> None:
+    tx.conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+
 async def test_a_database_of_a_newer_version_is_refused_in_words(database_url: str) -> None:
     database = await open_database(database_url)
-    await database.write(lambda tx: tx.conn.execute(text("UPDATE alembic_version SET version_num = '9999'")) and None)
+    await database.write(make_newer)
     await database.close()
     with pytest.raises(Conflict, match="newer Mainstay"):
         await open_database(database_url)

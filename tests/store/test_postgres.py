@@ -37,6 +37,11 @@ def open_transactions(tx: Tx) -> int:
     return int(tx.conn.execute(text(asked)).scalar_one())
 
 
+def wake_many(tx: Tx) -> None:
+    for number in range(200):
+        tx.wake(f"{number} " + "y" * 100)
+
+
 async def until_heard(heard: "asyncio.Queue[str]", topic: str) -> None:
     async with asyncio.timeout(20):
         while await heard.get() != topic:
@@ -58,7 +63,7 @@ async def test_servers_hear_each_other(database_url: str) -> None:
     await one.write(put, "a", "jobs")
     await until_heard(there, "jobs")
     await one.write(put, "b", "x" * 7000)
-    await one.write(lambda tx: [tx.wake(f"{n} " + "y" * 100) for n in range(200)])
+    await one.write(wake_many)
     await until_heard(there, "199 " + "y" * 100)
     assert len(here) == 202
     assert there.empty()

@@ -78,6 +78,11 @@ def reset_counters(conn: Connection, columns: Iterable[Column[Any]]) -> None:
         conn.execute(select(func.setval(sequence, highest)).having(highest.is_not(None)))
 
 
+def storable(tx: Tx, words: str | None) -> str | None:
+    """Text as it can be stored: PostgreSQL cannot hold the character NUL; the replacement character stands for it."""
+    return words.replace("\0", "\ufffd") if words and tx.kind == "postgresql" else words
+
+
 SQLITE_UNAVAILABLE = {
     "SQLITE_FULL": "its disk is full. Make room; nothing was changed.",
     "SQLITE_BUSY": "another process kept it locked. Try again; see that only one server uses the file.",

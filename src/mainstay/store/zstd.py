@@ -5,19 +5,21 @@ import sys
 from mainstay.model.errors import BadInput, TooLarge
 
 if sys.version_info >= (3, 14):
-    from compression.zstd import DecompressionParameter, ZstdDecompressor, ZstdError, ZstdFile
+    from compression.zstd import CompressionParameter, DecompressionParameter, ZstdDecompressor, ZstdError, ZstdFile
     from compression.zstd import compress as _compress
 else:
-    from backports.zstd import DecompressionParameter, ZstdDecompressor, ZstdError, ZstdFile
+    from backports.zstd import CompressionParameter, DecompressionParameter, ZstdDecompressor, ZstdError, ZstdFile
     from backports.zstd import compress as _compress
 
-__all__ = ["ZstdError", "ZstdFile", "compress", "decompress"]
+__all__ = ["OPTIONS", "WRITE_OPTIONS", "ZstdError", "ZstdFile", "compress", "decompress"]
 
 LEVEL = 3
 """400 MB/s and a tenth of the size on logs; higher levels cost far more than they save."""
 WINDOW_LOG = 23
 """Unpacking may look back 8 MiB, which is what `zstd -19` uses: a frame may not ask for more memory than that."""
 OPTIONS: dict[int, int] = {DecompressionParameter.window_log_max: WINDOW_LOG}
+WRITE_OPTIONS: dict[int, int] = {CompressionParameter.compression_level: LEVEL, CompressionParameter.checksum_flag: 1}
+"""For files that are kept: each frame ends with a checksum of its content."""
 
 
 def compress(data: bytes, level: int = LEVEL) -> bytes:
