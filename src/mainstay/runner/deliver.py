@@ -65,6 +65,7 @@ class Delivery:
         self._ready = ready
         self._greet = greet
         self._news = asyncio.Event()
+        self._back = asyncio.Event()
         self._backoff = Backoff()
         self._sent = 0
         """How much of the log is stored on the server."""
@@ -76,6 +77,7 @@ class Delivery:
         self._sequence = 0
         self._artifacts: list[KeptArtifact] = []
         self._tests_done = False
+        self._given_up: str | None = None
         self._remarks: list[Annotation] = []
         """What could not be delivered, told with the attempt's end."""
 
@@ -83,8 +85,15 @@ class Delivery:
         """More of the log is ready, or the attempt has ended (`journal.ended`)."""
         self._news.set()
 
-    retry_now = grew
-    """The server is back: do not wait any longer."""
+    def retry_now(self) -> None:
+        """The server is back: do not wait any longer."""
+        self._back.set()
+
+    def give_up(self, reason: str) -> None:
+        """The server does not want the attempt: `run` raises Unwanted."""
+        self._given_up = reason
+        self._news.set()
+        self._back.set()
 
     def tell(self, progress: Progress) -> None:
         """The steps have changed. Sent after a while, unless the attempt has ended by then."""
@@ -102,27 +111,21 @@ class Delivery:
     async def run(self) -> None:
         """Deliver. Raises Unwanted when the server says so; the caller stops the attempt and removes the journal."""
         while True:
+            if self._given_up is not None:
+                raise Unwanted(self._given_up)
             pause = self._pause()
             if pause is None or pause > 0:
-                await self._wait(pause)
+                await _wait(self._news, pause)
                 continue
             try:
                 ended = await self._send()
                 self._backoff.worked()
             except MainstayError as error:
-                await self._wait(self._after(error))
+                await _wait(self._back, self._after(error))
                 continue
             if ended:
                 await self._threads.run(self.journal.remove)
                 return
-
-    async def _wait(self, seconds: float | None) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._news.wait()
-        except TimeoutError:
-            pass
-        self._news.clear()
 
     def _pause(self) -> float | None:
         """How long until there is something to send: 0 now, None not before there is news."""
@@ -214,7 +217,8 @@ class Delivery:
         except BadInput as error:
             log.warning("attempt %d: its progress was refused: %s", self.attempt, error)
         except MainstayError:
-            self._progress = self._progress or progress
+            if self._progress is None:  # else there is a newer one
+                self._progress = progress
             raise
 
     async def _send_artifact(self) -> None:
@@ -262,6 +266,7 @@ class Delivery:
 
     async def _send_bare_finish(self, message: Finish, error: MainstayError) -> None:
         """The server does not take the end as it is: its state and log are what must not be lost."""
+        why = f"(steps, outputs and annotations were refused by the server: {error})"
         log.warning("attempt %d: its end was refused, sending the bare state: %s", self.attempt, error)
         bare = Finish(
             state=message.state,
@@ -269,16 +274,29 @@ class Delivery:
             finished_at=message.finished_at,
             log_bytes=message.log_bytes,
             exit_code=message.exit_code,
-            reason=f"{message.reason or ''} (steps, outputs and annotations were refused by the server: {error})".strip(),
+            reason=f"{message.reason or ''} {why}".strip(),
             commit=message.commit,
             log_offset=message.log_offset,
             log_tail=message.log_tail,
         )
-        _wanted(await self._threads.run(self._calls.finish, self.attempt, bare))
+        try:
+            _wanted(await self._threads.run(self._calls.finish, self.attempt, bare))
+        except (BadInput, TooLarge) as again:
+            raise Unwanted(f"the server refused its end twice: {again}") from again
 
     def _remark(self, text: str) -> None:
         log.warning("attempt %d: %s", self.attempt, text)
         self._remarks.append(Annotation("warning", text))
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Until the event or for so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass
+    event.clear()
 
 
 def _wanted(stored: Stored) -> Stored:

@@ -88,7 +88,7 @@ class Journal:
         try:
             write_synced(self.folder / FINISH, msgspec.json.encode(self.ended))
         except OSError as error:
-            log.error(
+            log.warning(
                 "attempt %d: its end could not be written down (%s); it is delivered from memory", self.attempt, error
             )
 

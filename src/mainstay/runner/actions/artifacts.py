@@ -1,0 +1,80 @@
+"""`actions/upload-artifact`: files of the work tree kept as an artifact of the attempt."""
+
+import os
+import re
+import zipfile
+from pathlib import Path
+
+from mainstay.runner.actions.call import ActionFailed, Call
+from mainstay.runner.hashing import files_below
+from mainstay.workflow.globs import GlobError, select_files
+
+MAX_BYTES = 4 << 30
+BAD_NAME = re.compile(r'["<>|*?\r\n:\\/]')
+
+
+async def upload(call: Call) -> None:
+    """Inputs: name, path (globs, one a line), if-no-files-found, retention-days, compression-level and
+    include-hidden-files.
+
+    Output: artifact-digest is not known before the delivery; artifact-id neither.
+    """
+    name = call.input("name", "artifact")
+    if BAD_NAME.search(name) or len(name) > 200:
+        raise ActionFailed(f"the artifact's name {name!r} has a sign that file names cannot have everywhere")
+    patterns = call.inputs.get("path", "")
+    if not patterns.strip():
+        raise ActionFailed("the input path is missing: which files are to be kept?")
+    hidden = call.flag("include-hidden-files", default=False)
+    root, chosen = await call.machine.threads.run(_choose, call.place.work, patterns, hidden)
+    if not chosen:
+        _nothing(call, patterns)
+        return
+    level, days = _number(call, "compression-level", 6), _number(call, "retention-days", 0)
+    await call.keep(name, lambda target: _zip(root, chosen, target, min(level, 9)), days or None)
+    await call.say(f"{len(chosen)} file{'s' if len(chosen) > 1 else ''} kept as the artifact {name}")
+
+
+def _nothing(call: Call, patterns: str) -> None:
+    what = call.input("if-no-files-found", "warn")
+    words = f"no files were found for the artifact: {' '.join(patterns.split())}"
+    if what == "error":
+        raise ActionFailed(words)
+    if what != "ignore":
+        call.warn(words)
+
+
+def _number(call: Call, name: str, default: int) -> int:
+    text = call.input(name, str(default))
+    if not text.isascii() or not text.isdigit():
+        raise ActionFailed(f"the input {name} must be a whole number, not {text!r}")
+    return int(text)
+
+
+def _choose(work: Path, patterns: str, hidden: bool) -> tuple[Path, list[str]]:
+    """The chosen files relative to the folder that they have in common, which is where the bundle begins."""
+    try:
+        chosen = select_files(patterns.splitlines(), files_below(work), str(work))
+    except GlobError as error:
+        raise ActionFailed(f"path: {error}") from None
+    files = [path for path in chosen if hidden or not any(part.startswith(".") for part in Path(path).parts)]
+    if not files:
+        return work, []
+    parents = [os.path.dirname(path) for path in files]
+    common = os.path.commonpath(parents) if all(parents) else ""
+    return work / common, [os.path.relpath(path, common or ".") for path in files]
+
+
+def _zip(root: Path, files: list[str], target: Path, level: int) -> None:
+    """Write the bundle. A file that changes or vanishes meanwhile is taken as it is found."""
+    method = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
+    size = 0
+    with zipfile.ZipFile(target, "w", method, compresslevel=level or None, strict_timestamps=False) as bundle:
+        for path in files:
+            try:
+                size += (root / path).stat().st_size
+                if size > MAX_BYTES:
+                    raise ActionFailed(f"the artifact has more than {MAX_BYTES >> 30} GiB, the limit")
+                bundle.write(root / path, path)
+            except FileNotFoundError:
+                continue

@@ -1,0 +1,90 @@
+"""What a built-in replacement of an action is given, and how it fails."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mainstay.model.errors import MainstayError
+from mainstay.model.job import Annotation
+from mainstay.runner.executors import JobPlace
+from mainstay.runner.machine import Machine
+from mainstay.runner.situation import Situation
+from mainstay.wire.runner import Assignment
+
+
+class ActionFailed(MainstayError):
+    """The action could not do what it was asked for: the step fails with this message."""
+
+    code = "action-failed"
+
+
+class Programs(Protocol):
+    """How an action runs programs: as processes of its job, with all that holds for those."""
+
+    async def run(self, argv: Sequence[str], env: Mapping[str, str] = {}, cwd: Path | None = None) -> int:
+        """The exit code; what the program prints goes into the log."""
+
+    async def read(self, argv: Sequence[str], env: Mapping[str, str] = {}, cwd: Path | None = None) -> tuple[int, str]:
+        """The exit code and what the program printed, 1 MiB at most; nothing goes into the log."""
+
+
+class Keep(Protocol):
+    """How an action keeps a bundle of files as an artifact of its attempt."""
+
+    async def __call__(self, name: str, zip_file: Callable[[Path], None], retention_days: int | None) -> None:
+        """`zip_file` writes the bundle to the path it is given (in a thread). Raises OSError."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One use of an action by a step."""
+
+    name: str
+    """As written: `actions/checkout@v4`."""
+    inputs: Mapping[str, str]
+    """The key `with`, evaluated; names in lower case."""
+    env: Mapping[str, str]
+    """The step's own `env`, evaluated."""
+    assignment: Assignment
+    machine: Machine
+    place: JobPlace
+    situation: Situation
+    temp: Path
+    """RUNNER_TEMP."""
+    programs: Programs
+    say: Callable[[str], Awaitable[None]]
+    """Puts a line into the log."""
+    hide: Callable[[str], str | None]
+    """Masks a value from here on; returns why not, if so."""
+    keep: Keep
+    after: Callable[[Callable[[], Awaitable[None]]], None]
+    """Has something done when all steps of the job have run, the last one first."""
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    def input(self, name: str, default: str = "") -> str:
+        """An input's value; empty ones count as left out."""
+        return self.inputs.get(name, "").strip() or default
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """An input that is true or false. Raises ActionFailed for anything else, as GitHub's toolkit does."""
+        value = self.input(name)
+        if not value:
+            return default
+        if value in ("true", "True", "TRUE"):
+            return True
+        if value in ("false", "False", "FALSE"):
+            return False
+        raise ActionFailed(f"the input {name} must be true or false, not {value!r}")
+
+    def path(self) -> str:
+        """The PATH that the next step would have."""
+        return self.situation.environment(self.env, {})["PATH"]
+
+    def warn(self, message: str) -> None:
+        """A warning on the build's page."""
+        self.situation.remark(Annotation("warning", message, title=self.name))
+
+
+Action = Callable[[Call], Awaitable[None]]
+"""A replacement: does what the action would, sets `call.outputs`; raises ActionFailed."""

@@ -1,0 +1,94 @@
+"""One attempt on this runner: the job, its journal and its delivery, from the assignment to the stored end."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mainstay.model.states import AttemptState
+from mainstay.runner.calls import Calls
+from mainstay.runner.deliver import Delivery
+from mainstay.runner.job import Ending, Job
+from mainstay.runner.journal import Journals
+from mainstay.runner.machine import Machine
+from mainstay.runner.output import Output
+from mainstay.runner.results import gather
+from mainstay.wire.runner import Artifact, Assignment, Finish, Progress
+
+log = logging.getLogger(__name__)
+
+
+class Attempt:
+    """An attempt while it runs and until it is delivered."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        journals: Journals,
+        machine: Machine,
+        calls: Calls,
+        log_limit_bytes: int,
+        greet: Callable[[], None],
+    ) -> None:
+        """Opens its journal. Raises OSError: a full disk."""
+        self.assignment = assignment
+        self.journal = journals.open(assignment)
+        self._machine = machine
+        masks = (*assignment.masks, assignment.source.token)
+        self._output = Output(
+            machine.capture, machine.threads, self.journal.log, log_limit_bytes, filter(None, masks), self._grew
+        )
+        self.delivery = Delivery(self.journal, calls, machine.threads, lambda: self._output.ready_bytes, greet)
+        self.job = Job(assignment, machine, self._output, self._tell, self._keep)
+
+    async def run(self) -> None:
+        """Run the job and write down how it ended. Never raises."""
+        try:
+            ending = await self.job.run()
+            tests = await self._machine.threads.run(gather, self.job.tests, self.journal.tests)
+        except Exception as error:
+            log.exception("attempt %d: the runner made a mistake", self.assignment.attempt)
+            ending = Ending(AttemptState.BROKEN, f"the runner made a mistake: {type(error).__name__}: {error}")
+            tests = {}
+        await self._machine.threads.run(self.journal.end, self._finish(ending, tests))
+        log.info(
+            "attempt %d ended: %s%s", self.assignment.attempt, ending.state, f" ({ending.reason})" * bool(ending.reason)
+        )
+        self.delivery.grew()
+
+    def _finish(self, ending: Ending, tests: dict[str, int]) -> Finish:
+        return Finish(
+            state=ending.state.value,
+            started_at=ending.started_at,
+            finished_at=datetime.now(UTC),
+            log_bytes=self._output.ready_bytes,
+            exit_code=ending.exit_code,
+            reason=ending.reason,
+            commit=ending.commit,
+            steps=ending.steps,
+            outputs=ending.outputs or {},
+            annotations=ending.annotations,
+            summary=ending.summary,
+            tests=tests,
+            log_notice=self._output.notice,
+        )
+
+    def _grew(self) -> None:
+        self.delivery.grew()
+
+    def _tell(self, job: Job) -> None:
+        self.delivery.tell(Progress(0, tuple(job.steps), job.commit, job.started_at))
+
+    async def _keep(self, name: str, zip_file: Callable[[Path], None], retention_days: int | None) -> None:
+        """`actions.call.Keep`: the bundle is made in the journal, so it outlives the job's folders."""
+        path = self.journal.keep_artifact(name)
+        artifact = await self._machine.threads.run(_make_artifact, name, zip_file, path, retention_days)
+        self.delivery.add_artifact(self.journal.kept_artifact(artifact, path))
+
+
+def _make_artifact(name: str, zip_file: Callable[[Path], None], path: Path, retention_days: int | None) -> Artifact:
+    zip_file(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Artifact(name, path.stat().st_size, f"sha256:{digest}", retention_days=retention_days)

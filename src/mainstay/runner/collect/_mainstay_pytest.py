@@ -1,0 +1,136 @@
+"""A pytest plugin that writes down how each test ended. Found by its entry point, so it is there only with this folder.
+
+For pytest 6 to 9, with xdist (the controller writes), subtests and reruns. It prints nothing, changes no exit code, and
+whatever goes wrong in it is its own business.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Any
+
+import _mainstay_reports as reports  # type: ignore[import-not-found]
+
+SEVERITY = {"passed": 0, "skipped": 1, "error": 2, "failed": 3}
+
+
+def pytest_configure(config: Any) -> None:
+    """Begin to record, unless this is a worker of xdist or a run inside a test."""
+    with suppress(Exception):
+        _hide_from_header(config)
+        folder = None if hasattr(config, "workerinput") else reports.claim()
+        if folder:
+            config.pluginmanager.register(Recorder(folder), "mainstay-recorder")
+
+
+def _hide_from_header(config: Any) -> None:
+    """The list of plugins that pytest prints stays what it is without us."""
+    known = config.pluginmanager._plugin_distinfo
+    known[:] = [entry for entry in known if entry[0] is not sys.modules[__name__]]
+
+
+class _Test:
+    """What is known of one test so far."""
+
+    __slots__ = ("duration", "message", "outcome", "output", "trace")
+
+    def __init__(self) -> None:
+        self.outcome = "passed"
+        self.duration = 0.0
+        self.message: str | None = None
+        self.trace: str | None = None
+        self.output: str | None = None
+
+
+class Recorder:
+    """Takes the reports of setup, call and teardown of each test and writes one line."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._writer = reports.Writer(folder)
+        self._open: dict[tuple[str, int], _Test] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """A phase of a test has ended."""
+        with suppress(Exception):
+            self._take(report)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        """A file has been collected: only errors are of interest."""
+        with suppress(Exception):
+            if report.failed:
+                text = _text(report)
+                self._write(report, "error", 0.0, reports.first_lines(text), reports.cut(text), None)
+
+    def pytest_unconfigure(self) -> None:
+        """The run is over."""
+        self._writer.close()
+        reports.give_back(self._folder)
+
+    def _take(self, report: Any) -> None:
+        key = (report.nodeid, id(getattr(report, "node", None)))
+        test = self._open.get(key)
+        if test is None:
+            test = self._open[key] = _Test()
+        subtest = type(report).__name__.lower().startswith("subtest")
+        if not subtest:
+            test.duration += getattr(report, "duration", 0.0) or 0.0
+        outcome = self._outcome(report, subtest)
+        if outcome is not None and SEVERITY[outcome] > SEVERITY[test.outcome]:
+            test.outcome = outcome
+            self._explain(test, report)
+        if report.outcome == "rerun" or (report.when == "teardown" and not subtest):
+            del self._open[key]
+            self._write(report, test.outcome, test.duration, test.message, test.trace, test.output)
+
+    @staticmethod
+    def _outcome(report: Any, subtest: bool) -> str | None:
+        """What this phase says of the test; None: nothing."""
+        if report.outcome == "rerun":
+            return "failed"
+        if report.outcome == "failed":
+            return "failed" if report.when == "call" else "error"
+        if report.outcome == "skipped" and not subtest:
+            return "skipped"
+        return None
+
+    @staticmethod
+    def _explain(test: _Test, report: Any) -> None:
+        if report.outcome == "skipped":
+            expected = getattr(report, "wasxfail", None)
+            if expected is not None:
+                test.message = reports.cut(f"expected to fail: {expected}", reports.MAX_MESSAGE)
+            elif isinstance(report.longrepr, tuple):
+                test.message = reports.cut(str(report.longrepr[2]), reports.MAX_MESSAGE)
+            return
+        text = _text(report)
+        crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
+        test.message = reports.first_lines(getattr(crash, "message", None) or text)
+        test.trace = reports.cut(text)
+        printed = "\n".join(f"--- {title} ---\n{content}" for title, content in report.sections if content)
+        test.output = reports.cut(printed) if printed else None
+
+    def _write(
+        self, report: Any, outcome: str, duration: float, message: str | None, trace: str | None, output: str | None
+    ) -> None:
+        location = getattr(report, "location", None)
+        parts = (report.nodeid or "collection").split("[", 1)[0].split("::")
+        line = location[1] if location else None
+        self._writer.write(
+            {
+                "id": reports.cut(report.nodeid or "collection", reports.MAX_ID),
+                "outcome": outcome,
+                "duration_s": round(duration, 6),
+                "file": reports.cut(location[0] if location else parts[0], 1000),
+                "line": line + 1 if line is not None else None,
+                "suite": reports.cut("::".join(parts[1:-1]) or parts[0], 1000),
+                "message": message,
+                "trace": trace,
+                "output": output,
+            }
+        )
+
+
+def _text(report: Any) -> str:
+    return str(getattr(report, "longreprtext", "") or report.longrepr or "")

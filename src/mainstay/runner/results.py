@@ -1,0 +1,100 @@
+"""The test reports that a job's processes wrote, as one file: what the server gets as the attempt's tests."""
+
+import logging
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from mainstay.wire.runner import TestReport
+
+MAX_TESTS = 200_000
+MAX_LINE_BYTES = 512 << 10
+MAX_BYTES = 48 << 20
+"""Of all reports together; beyond it, only how a test ended is kept."""
+MAX_FILES = 2_000
+OUTCOMES = ("passed", "failed", "error", "skipped")
+RANK = {"error": 3, "failed": 3, "passed": 2, "skipped": 1}
+
+log = logging.getLogger(__name__)
+
+
+def gather(folder: Path | None, target: Path) -> dict[str, int]:
+    """Merge the reports in `folder` into `target` (JSON lines); the counts by outcome. No reports, no file.
+
+    A test that ran in several processes (the same suite under several interpreters) is there once, with its worst
+    outcome. Blocking; raises OSError when `target` cannot be written.
+    """
+    tests: dict[str, list[TestReport]] = {}
+    dropped = 0
+    for path in _files(folder):
+        own: dict[str, list[TestReport]] = {}
+        for report in _reports(path):
+            if report is None or (report.id not in tests and len(tests) + len(own) >= MAX_TESTS):
+                dropped += 1
+            else:
+                own.setdefault(report.id, []).append(report)
+        for name, tries in own.items():
+            before = tests.get(name)
+            if before is None or RANK[tries[-1].outcome] > RANK[before[-1].outcome]:
+                tests[name] = tries
+    if dropped:
+        log.warning("%d test reports could not be read or were too many", dropped)
+    if not tests:
+        return {}
+    _write(tests, target)
+    counts = Counter(tries[-1].outcome for tries in tests.values())
+    return {outcome: counts[outcome] for outcome in OUTCOMES}
+
+
+def _files(folder: Path | None) -> list[Path]:
+    if folder is None:
+        return []
+    try:
+        found = [path for path in folder.iterdir() if path.suffix == ".jsonl"]
+    except OSError:
+        return []  # the job took its own folder away
+    return sorted(found, key=lambda path: path.name)[:MAX_FILES]
+
+
+def _reports(path: Path) -> Iterator[TestReport | None]:
+    """The reports of one process, tries of one test numbered; None for each that cannot be read."""
+    decoder = msgspec.json.Decoder(TestReport)
+    tries: Counter[str] = Counter()
+    try:
+        # The job may have put anything here.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            yield None
+            return
+        while line := file.readline(MAX_LINE_BYTES):
+            try:
+                report = decoder.decode(line)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                yield None
+                continue
+            if report.outcome not in RANK or not report.id:
+                yield None
+                continue
+            yield msgspec.structs.replace(report, rerun=tries[report.id])
+            tries[report.id] += 1
+
+
+def _write(tests: dict[str, list[TestReport]], target: Path) -> None:
+    encoder = msgspec.json.Encoder()
+    size = 0
+    with target.open("wb") as file:
+        for tries in tests.values():
+            for report in tries:
+                line = encoder.encode(report)
+                if size + len(line) > MAX_BYTES:
+                    line = encoder.encode(msgspec.structs.replace(report, message=None, trace=None, output=None))
+                size += len(line) + 1
+                file.write(line + b"\n")

@@ -1,0 +1,130 @@
+"""Makes everything a runner needs before its first job, and takes it down again."""
+
+import fcntl
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from mainstay.model.errors import Conflict
+from mainstay.runner import environment, executors
+from mainstay.runner.capture import Capture
+from mainstay.runner.config import Config
+from mainstay.runner.fetch import Fetcher
+from mainstay.runner.journal import Journals
+from mainstay.runner.keeper import Zygote, end_leftovers
+from mainstay.runner.limits import Groups
+from mainstay.runner.machine import Machine
+from mainstay.runner.threads import Threads
+from mainstay.runner.trash import Trash
+from mainstay.runner.trees import Trees
+
+THREADS_PER_JOB = 4
+THREADS_BESIDE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Premises:
+    """A runner's folder, locked, and what was made in it."""
+
+    machine: Machine
+    journals: Journals
+    lock_fd: int
+    leftovers: int
+    """Processes of an earlier run that were ended."""
+
+
+def lock(data: Path) -> int:
+    """Make the runner's folder and see to it that nobody else uses it. Raises Conflict, OSError."""
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fd = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise Conflict(f"another runner is using {data}; give this one a folder of its own with --data") from None
+    return fd
+
+
+async def open_premises(config: Config, server: str) -> Premises:
+    """Make it all. Raises MainstayError, OSError."""
+    data = config.data.resolve()
+    lock_fd = lock(data)
+    for name in ("jobs", "caches", "tools"):
+        (data / name).mkdir(exist_ok=True)
+    owner = _identity(data)
+    threads = Threads(THREADS_BESIDE + THREADS_PER_JOB * config.capacity)
+    zygote = Zygote()
+    await zygote.start()  # first of all: it is forked from a process that is still small
+    leftovers = await threads.run(end_leftovers, owner)
+    mirrors = config.mirrors.resolve() if config.mirrors else None
+    hidden = [data, *([mirrors.parent] if mirrors else [])]
+    trees = Trees(data, mirrors, config.capacity)
+    trash = Trash(data / "trash-jobs")
+    trash.open()
+    for folder in (data / "jobs").iterdir():
+        trash.throw(folder)
+    trash.soon()
+    await trees.open()
+    _offer_uv(data / "tools")
+    machine = Machine(
+        name=config.name,
+        owner=owner,
+        server=server,
+        jobs=data / "jobs",
+        caches=data / "caches",
+        tools=data / "tools",
+        environment=environment.of_machine(os.environ),
+        zygote=zygote,
+        groups=await threads.run(Groups.detect, f"runner-{owner}"),
+        executor=await threads.run(executors.detect, config.executor, hidden),
+        trees=trees,
+        fetch=Fetcher(server),
+        capture=Capture(),
+        threads=threads,
+        trash=trash,
+    )
+    return Premises(machine, Journals(data / "journal"), lock_fd, leftovers)
+
+
+async def close_premises(premises: Premises) -> None:
+    """Take it down: processes first."""
+    machine = premises.machine
+    await machine.zygote.stop()
+    await machine.trees.close()
+    await machine.trash.close()
+    machine.groups.close()
+    machine.capture.stop()
+    os.close(premises.lock_fd)
+
+
+def _identity(data: Path) -> str:
+    """What tells this folder's processes from another's, through all restarts."""
+    path = data / "id"
+    try:
+        known = path.read_text().strip()
+    except FileNotFoundError:
+        known = ""
+    if not known.isalnum():
+        known = secrets.token_hex(8)
+        path.write_text(known + "\n")
+    return known
+
+
+def _offer_uv(tools: Path) -> None:
+    """Links to the uv that this runner was installed with; a job that has its own on PATH uses that."""
+    try:
+        from uv import find_uv_bin  # noqa: PLC0415  (a runner without the package still runs)
+
+        found = Path(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        place = shutil.which("uv")
+        if place is None:
+            return
+        found = Path(place)
+    for name in ("uv", "uvx"):
+        target, link = found.with_name(name), tools / name
+        if target.exists() and (not link.is_symlink() or link.readlink() != target):
+            link.unlink(missing_ok=True)
+            link.symlink_to(target)

@@ -1,0 +1,94 @@
+"""What the steps of a job have changed so far for those that follow: environment, outputs, state, remarks."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mainstay.model.job import Annotation
+from mainstay.model.plan import Json
+from mainstay.model.states import AttemptState
+from mainstay.workflow.expressions import CANCELLED, FAILURE, SUCCESS, Scope, Status
+
+MAX_ANNOTATIONS = 500
+MAX_ANNOTATION_BYTES = 1 << 20
+MAX_SUMMARY = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a job is to end early, and as what."""
+
+    state: AttemptState
+    reason: str
+
+
+@dataclass(slots=True)
+class Situation:
+    """One job as its next step finds it."""
+
+    contexts: Mapping[str, Json]
+    """Those that do not change."""
+    machine: Mapping[str, str]
+    """The environment that a job begins with."""
+    fixed: Mapping[str, str]
+    """Variables that a step cannot change: GITHUB_*, RUNNER_*."""
+    hash_files: Callable[[tuple[str, ...]], str]
+    env: dict[str, str] = field(default_factory=dict)
+    """The job's own `env` and what steps wrote to GITHUB_ENV."""
+    paths: list[str] = field(default_factory=list)
+    """What steps wrote to GITHUB_PATH, the last first."""
+    steps: dict[str, Json] = field(default_factory=dict)
+    """The `steps` context."""
+    failed: bool = False
+    stop: Stop | None = None
+    annotations: list[Annotation] = field(default_factory=list)
+    summaries: list[str] = field(default_factory=list)
+    _annotated: int = 0
+
+    @property
+    def status(self) -> Status:
+        """What success(), failure() and cancelled() answer."""
+        if self.stop is not None:
+            return CANCELLED
+        return FAILURE if self.failed else SUCCESS
+
+    def scope(self, step_env: Mapping[str, str] | None = None, status: Status | None = None) -> Scope:
+        """What an expression of the next step sees."""
+        word = "cancelled" if self.stop else "failure" if self.failed else "success"
+        contexts = {
+            **self.contexts,
+            "env": {**self.env, **(step_env or {})},
+            "steps": self.steps,
+            "job": {"status": word, "container": {}, "services": {}},
+        }
+        return Scope(contexts, status=status, hash_files=self.hash_files)
+
+    def environment(self, step_env: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
+        """The whole environment of a step's process."""
+        env = {**self.machine, **self.env, **step_env, **self.fixed, **files}
+        if self.paths:
+            env["PATH"] = os.pathsep.join([*self.paths, env["PATH"]])
+        # Ours comes along whatever the job sets: that is how its tests are counted.
+        ours, theirs = self.machine.get("PYTHONPATH"), env.get("PYTHONPATH")
+        if ours and theirs is not None and theirs != ours:
+            env["PYTHONPATH"] = f"{theirs}{os.pathsep}{ours}" if theirs else ours
+        return env
+
+    def add_path(self, folder: str) -> None:
+        """Put a folder in front of PATH."""
+        self.paths.insert(0, folder)
+
+    def remark(self, annotation: Annotation) -> None:
+        """Keep an annotation, as long as there are not too many."""
+        self._annotated += len(annotation.message) + len(annotation.title or "") + 100
+        if len(self.annotations) < MAX_ANNOTATIONS and self._annotated < MAX_ANNOTATION_BYTES:
+            self.annotations.append(annotation)
+        elif self.annotations and self.annotations[-1].title != "More":
+            words = "there were more annotations than are kept; the log has them all"
+            self.annotations.append(Annotation("notice", words, title="More"))
+
+    @property
+    def summary(self) -> str | None:
+        """All steps' summaries as one."""
+        text = "\n\n".join(self.summaries)
+        return text[:MAX_SUMMARY] or None
