@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from mainstay.workflow.project import specifier
 UNITTEST = b"import unittest\nclass T(unittest.TestCase):\n    def test_it(self): pass\n"
 
 
-def found(contents: dict[str, str | bytes]) -> Plan:
+def found(contents: Mapping[str, str | bytes]) -> Plan:
     return detect(
         MemoryFiles({path: text.encode() if isinstance(text, str) else text for path, text in contents.items()})
     )

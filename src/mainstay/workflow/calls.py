@@ -99,11 +99,11 @@ class _Inlining:
         prefix = call.key + SEPARATOR if call else ""
         problems = Problems(workflow.path, workflow.data.decode("utf-8-sig", "replace").splitlines())
         for job in workflow.jobs:
-            level.order.append(job.key)
             self.jobs += 1
             if self.jobs > MAX_JOBS:
                 problems.add("error", f"with the workflows it calls it has more than {MAX_JOBS} jobs", job.line or 1, 1)
                 break
+            level.order.append(job.key)
             if isinstance(job, PlannedJob):
                 level.jobs.append(replace(job, key=prefix + job.key, call=call.key if call else None))
                 continue
