@@ -68,7 +68,9 @@ class _Reader:
             number = attempt if attempt is not None else (known[-1] if known else 0)
             if number in known and number > done:
                 self._heading(job, number)
-                self._print(number, follow=follow)
+                if not self._print(number, follow=follow):
+                    reason = f": {job['reason']}" if job["reason"] else ""
+                    self._messages.line(f"{job['name']}, attempt {number}, printed nothing; it is {job['state']}{reason}")
                 done = number
             elif attempt is not None and not (follow and job["state"] in OPEN_STATES):
                 raise NotFound(f"{job['name']} has no attempt {attempt}; it has had {len(known)}.")
@@ -92,8 +94,8 @@ class _Reader:
         if self._announce or number > 1:
             self._messages.line(self._messages.faint(f"== {job['name']}, attempt {number}"))
 
-    def _print(self, number: int, *, follow: bool) -> None:
-        """Print one attempt's log. A followed one survives that the server goes away and comes back."""
+    def _print(self, number: int, *, follow: bool) -> int:
+        """Print one attempt's log, give its size. A followed one survives that the server goes away and comes back."""
         path = f"/jobs/{self._job}/attempts/{number}/log"
         out = sys.stdout.buffer
         offset = 0
@@ -119,4 +121,4 @@ class _Reader:
                 time.sleep(PAUSE_S)
                 continue
             out.flush()
-            return
+            return offset
