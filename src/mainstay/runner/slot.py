@@ -122,8 +122,8 @@ class Slot:
         self.folder_mode, self.identity = status.st_mode & 0o7777, (status.st_dev, status.st_ino)
 
 
-def taken_over(folder: Path) -> Slot | None:
-    """A tree of an earlier run, if it was left clean and still is, and the machine has not stopped since.
+def taken_over(folder: Path, discard: Callable[[Path], None]) -> Slot | None:
+    """A tree of an earlier run, if it was left clean and is whole, and the machine has not stopped since.
 
     After a power cut files may be there without what was written to them.
     """
@@ -137,7 +137,7 @@ def taken_over(folder: Path) -> Slot | None:
         slot.stores = tuple(map(Path, os.fsdecode((slot.git / "objects/info/alternates").read_bytes()).splitlines()))
         commit = (slot.git / "HEAD").read_text().strip()
         slot.hash_bytes = len(commit) // 2
-        if not slot.sweep(_refuse):
+        if not slot.sweep(discard):
             return None
     except (OSError, IndexUnreadable, Doubtful):
         return None
@@ -151,7 +151,3 @@ def boot_id() -> str:
         return BOOT.read_text().strip()
     except OSError:
         return "unknown"
-
-
-def _refuse(path: Path) -> None:
-    raise Doubtful(f"{path} does not belong there")

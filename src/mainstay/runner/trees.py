@@ -94,7 +94,7 @@ class Trees:
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         self._trash.open()
         for folder in sorted(self._folder.glob("trees/*/*")):
-            slot = await asyncio.to_thread(taken_over, folder)
+            slot = await asyncio.to_thread(taken_over, folder, self._trash.throw)
             if slot is None:
                 self._throw(folder)
             else:
@@ -116,7 +116,8 @@ class Trees:
                     raise
                 if _is_full(error):
                     await self._make_room()
-                stores = await self._stores(pool, source, fetch, again=True)
+                else:
+                    stores = await self._stores(pool, source, fetch, again=True)
                 await self._check_out(slot, source, stores)
             pool.refs = read_refs(stores[-1].parent, pool.refs)
             write_for_job(slot.work, slot.index, stores, source.repository, source.commit, source.ref, pool.refs)
