@@ -1,0 +1,250 @@
+"""Builds as lists and pages show them: found by keyset, newest first, with the states of their jobs."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+
+from mainstay.model.states import JobState
+from mainstay.store.database import Tx
+from mainstay.store.schema import attempts, builds, jobs, plans, repositories
+
+WINDOW = 1000
+"""How many builds are looked at in one query when most of them may not be wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildHead:
+    """A build without its jobs."""
+
+    id: int
+    number: int
+    repository_id: int
+    repository: str
+    commit: str
+    tree: str
+    ref: str
+    event: str
+    workflow: str
+    source: str
+    reason: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobHead:
+    """A job without its attempts; the span is from the first attempt's start to the last one's end."""
+
+    id: int
+    build_id: int
+    key: str
+    name: str
+    state: JobState
+    reason: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which builds a list is to hold. Empty: all of them."""
+
+    repository_ids: tuple[int, ...] = ()
+    ref: str | None = None
+    commit: str | None = None
+    """At least the first digits of one."""
+    holding: frozenset[JobState] = frozenset()
+    """Only builds with a job in one of these states."""
+
+
+_heads = select(
+    builds.c.id,
+    builds.c.number,
+    builds.c.repository_id,
+    repositories.c.name,
+    builds.c.commit,
+    builds.c.tree,
+    builds.c.ref,
+    builds.c.event,
+    builds.c.workflow,
+    builds.c.source,
+    builds.c.reason,
+    builds.c.created_at,
+).join(repositories, repositories.c.id == builds.c.repository_id)
+
+
+def _found(tx: Tx, query: Select[Any]) -> list[BuildHead]:
+    return [BuildHead(*row) for row in tx.conn.execute(query)]
+
+
+def heads(tx: Tx, build_ids: Sequence[int]) -> list[BuildHead]:
+    """The builds with these ids, newest first."""
+    query = _heads.where(builds.c.id.in_(build_ids), repositories.c.removed_at.is_(None))
+    return _found(tx, query.order_by(builds.c.id.desc()))
+
+
+def head(tx: Tx, build_id: int) -> BuildHead | None:
+    """One build by its id."""
+    found = heads(tx, [build_id])
+    return found[0] if found else None
+
+
+def id_of_number(tx: Tx, repository_id: int, number: int) -> int | None:
+    """The id of the build with that number in its repository."""
+    query = select(builds.c.id).where(builds.c.repository_id == repository_id, builds.c.number == number)
+    return tx.conn.execute(query).scalar()
+
+
+def of_commits(tx: Tx, repository_id: int, commits: Sequence[str]) -> list[BuildHead]:
+    """All builds of these commits, newest first."""
+    query = _heads.where(builds.c.repository_id == repository_id, builds.c.commit.in_(commits))
+    return _found(tx, query.order_by(builds.c.id.desc()).limit(5000))
+
+
+def last_of_ref(tx: Tx, repository_id: int, ref: str, limit: int) -> list[BuildHead]:
+    """The newest builds of a branch or tag."""
+    query = _heads.where(builds.c.repository_id == repository_id, builds.c.ref == ref)
+    return _found(tx, query.order_by(builds.c.id.desc()).limit(limit))
+
+
+def candidates(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[list[int], int | None]:
+    """Ids of builds older than `before` that may be wanted, newest first, and where to look on (None: at the end).
+
+    A list may come back short or empty with a place to look on: the work of one call is bounded, not its luck.
+    """
+    if wanted.holding and wanted.ref is None and wanted.commit is None and not wanted.repository_ids:
+        return _by_job_state(tx, wanted.holding, before, limit)
+    size = WINDOW if wanted.holding else limit
+    query = _narrowed(wanted)
+    if before is not None:
+        query = query.where(builds.c.id < before)
+    query = query.order_by(builds.c.id.desc()).limit(size)
+    ids = [row.id for row in tx.conn.execute(query)]
+    rest = ids[-1] if len(ids) == size else None
+    if not wanted.holding or not ids:
+        return ids, rest
+    window = query.subquery()
+    holding = (
+        select(jobs.c.build_id)
+        .join(window, window.c.id == jobs.c.build_id)
+        .where(jobs.c.state.in_(_values(wanted.holding)))
+        .distinct()
+    )
+    found = sorted(tx.conn.execute(holding).scalars(), reverse=True)
+    return (found[:limit], found[limit - 1]) if len(found) > limit else (found, rest)
+
+
+def _by_job_state(tx: Tx, holding: frozenset[JobState], before: int | None, limit: int) -> tuple[list[int], int | None]:
+    query = select(jobs.c.build_id).where(jobs.c.state.in_(_values(holding)))
+    if before is not None:
+        query = query.where(jobs.c.build_id < before)
+    ids = list(tx.conn.execute(query.distinct().order_by(jobs.c.build_id.desc()).limit(limit)).scalars())
+    return ids, ids[-1] if len(ids) == limit else None
+
+
+def _narrowed(wanted: Wanted) -> Select[tuple[int]]:
+    query = select(builds.c.id)
+    if len(wanted.repository_ids) == 1:
+        query = query.where(builds.c.repository_id == wanted.repository_ids[0])
+    elif wanted.repository_ids:
+        query = query.where(builds.c.repository_id.in_(wanted.repository_ids))
+    if wanted.ref is not None:
+        query = query.where(builds.c.ref == wanted.ref)
+    if wanted.commit is not None:
+        # A range instead of LIKE, so that the index over (repository, commit) is used; "g" follows the hex digits.
+        query = query.where(builds.c.commit >= wanted.commit, builds.c.commit < wanted.commit + "g")
+    return query
+
+
+def _values(states: Iterable[JobState]) -> list[str]:
+    return sorted(state.value for state in states)
+
+
+def job_heads(tx: Tx, build_ids: Sequence[int]) -> dict[int, list[JobHead]]:
+    """The jobs of each of these builds, in their order, with their spans."""
+    found: dict[int, list[JobHead]] = {build_id: [] for build_id in build_ids}
+    for start in range(0, len(build_ids), 500):
+        query = (
+            select(
+                jobs.c.id,
+                jobs.c.build_id,
+                jobs.c.key,
+                jobs.c.name,
+                jobs.c.state,
+                jobs.c.reason,
+                func.min(attempts.c.started_at).label("started_at"),
+                func.max(attempts.c.finished_at).label("finished_at"),
+            )
+            .outerjoin(attempts, attempts.c.job_id == jobs.c.id)
+            .where(jobs.c.build_id.in_(build_ids[start : start + 500]))
+            .group_by(jobs.c.id)
+            .order_by(jobs.c.position, jobs.c.id)
+        )
+        for row in tx.conn.execute(query):
+            found[row.build_id].append(
+                JobHead(
+                    row.id,
+                    row.build_id,
+                    row.key,
+                    row.name,
+                    JobState(row.state),
+                    row.reason,
+                    row.started_at,
+                    row.finished_at,
+                )
+            )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPlace:
+    """Where an attempt belongs: what the log's page and its requests need to know."""
+
+    id: int
+    number: int
+    job_id: int
+    build_id: int
+    repository: str
+
+
+def attempt_place(tx: Tx, job_id: int, number: int | None) -> AttemptPlace | None:
+    """One attempt of a job by its number; the newest one for None."""
+    query = (
+        select(attempts.c.id, attempts.c.number, jobs.c.id, jobs.c.build_id, repositories.c.name)
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .join(repositories, repositories.c.id == jobs.c.repository_id)
+        .where(attempts.c.job_id == job_id, repositories.c.removed_at.is_(None))
+    )
+    query = query.order_by(attempts.c.number.desc()) if number is None else query.where(attempts.c.number == number)
+    row = tx.conn.execute(query.limit(1)).first()
+    return None if row is None else AttemptPlace(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptNotes:
+    """What an attempt left beside its log."""
+
+    attempt_id: int
+    annotations: list[dict[str, Any]]
+    summary: str | None
+    log_notice: str | None
+
+
+def notes(tx: Tx, attempt_ids: Sequence[int]) -> dict[int, AttemptNotes]:
+    """The annotations and summaries of these attempts, where there are any."""
+    columns = (attempts.c.id, attempts.c.annotations, attempts.c.summary, attempts.c.log_notice)
+    query = select(*columns).where(attempts.c.id.in_(attempt_ids))
+    return {
+        row.id: AttemptNotes(row.id, row.annotations or [], row.summary, row.log_notice)
+        for row in tx.conn.execute(query)
+        if row.annotations or row.summary or row.log_notice
+    }
+
+
+def plan_problems(tx: Tx, build_id: int) -> list[dict[str, Any]]:
+    """What is wrong with the workflow file a build came from."""
+    query = select(plans.c.body).join(builds, builds.c.plan == plans.c.digest).where(builds.c.id == build_id)
+    body = tx.conn.execute(query).scalar()
+    return [] if body is None else list(body.get("problems", ()))

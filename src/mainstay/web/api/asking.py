@@ -1,0 +1,72 @@
+"""What API routes share: who asks, bodies, paging, answers."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from fastapi import Depends, Query, Request
+from starlette.responses import Response
+
+from mainstay.model.errors import BadInput, NotAllowed
+from mainstay.web import bodies
+from mainstay.web.access import api_identity
+from mainstay.web.api.shapes import Page
+from mainstay.web.backend import Identity
+from mainstay.web.listing import LONGEST_PAGE, PAGE
+from mainstay.web.options import Site, site_of
+from mainstay.web.problems import decoded
+
+T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """A JSON answer, not to be kept by anybody on the way."""
+    return Response(_encode(value), status, {"Cache-Control": "no-store"}, media_type="application/json")
+
+
+def page(items: Sequence[Any], following: object | None) -> Response:
+    """A page of a list."""
+    return answer(Page(items, None if following is None else str(following)))
+
+
+async def body_of(request: Request, kind: type[T]) -> T:
+    """The request's body; an empty one is an empty object."""
+    body = await bodies.whole(request, bodies.REQUEST_BYTES)
+    value: T = decoded(body or b"{}", kind, "the body")
+    return value
+
+
+def known_parameters(request: Request) -> None:
+    """Refuse a query parameter that the route does not know: it was meant to do something."""
+    route = request.scope.get("route")
+    dependant = getattr(route, "dependant", None)
+    known = {field.alias for field in dependant.query_params} if dependant is not None else set()
+    for name in request.query_params:
+        if name not in known:
+            there_are = f"; it knows {', '.join(sorted(known))}" if known else ""
+            raise BadInput(f"the parameter {name[:80]!r} is not known here{there_are}")
+
+
+def cursor_id(cursor: str | None) -> int | None:
+    """The id that a cursor holds."""
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise BadInput("the cursor is not one that this list has given out")
+    return int(cursor)
+
+
+async def _actor(request: Request) -> Identity:
+    identity = await api_identity(request)
+    if identity.kind == "session":
+        raise NotAllowed("a browser's session may only read the API; commands need an API token")
+    return identity
+
+
+At = Annotated[Site, Depends(site_of)]
+Asker = Annotated[Identity, Depends(_actor)]
+"""Who gives a command."""
+Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description=f"Items of a page; {PAGE} if it is not given.")]
+Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]

@@ -1,0 +1,283 @@
+"""The JSON of the API, as the contract has it. Times are texts in UTC with milliseconds."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2026-11-20T12:00:00.123Z"])]
+
+
+class Step(Struct, frozen=True):
+    """One command or action of an attempt."""
+
+    number: int
+    name: str
+    state: str
+    exit_code: int | None
+    started_at: Time | None
+    finished_at: Time | None
+    log_offset: int | None
+    reason: str | None
+
+
+class Tests(Struct, frozen=True):
+    """Tests by how they ended."""
+
+    passed: int = 0
+    failed: int = 0
+    error: int = 0
+    skipped: int = 0
+
+
+class AttemptShape(Struct, frozen=True):
+    """One try of a job."""
+
+    id: int
+    number: int
+    state: str
+    reason: str | None
+    cause: str
+    runner: str | None
+    commit: str | None
+    """What was checked out, as the runner verified it."""
+    exit_code: int | None
+    queued_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    log_bytes: int
+    tests: Tests
+    steps: list[Step]
+
+
+class JobShape(Struct, frozen=True):
+    """One node of a build's graph."""
+
+    id: int
+    key: str
+    name: str
+    matrix: dict[str, Any]
+    needs: list[str]
+    labels: list[str]
+    state: str
+    reason: str | None
+    allowed_to_fail: bool
+    reused_from: int | None
+    tests: Tests
+    attempts: list[AttemptShape]
+
+
+class BuildLine(Struct, frozen=True):
+    """A build in a list."""
+
+    id: int
+    number: int
+    repository: str
+    commit: str
+    tree: str
+    branch: str | None
+    """None for a tag or another ref; see `ref`."""
+    ref: str
+    event: str
+    workflow: str
+    state: str
+    reason: str | None
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    url: str
+
+
+class BuildShape(BuildLine, frozen=True):
+    """A build with its jobs, their attempts and steps."""
+
+    jobs: list[JobShape]
+
+
+class RepositoryShape(Struct, frozen=True):
+    """A watched repository."""
+
+    id: int
+    name: str
+    url: str | None
+    """Where it lives; null: it lives here."""
+    branches: list[str]
+    commits: str
+    supersede: bool
+    poll_s: float
+    key: str | None
+    """The public half of its deploy key."""
+    created_at: Time | None
+    seen_at: Time | None
+    error: str | None
+    next_poll_at: Time | None
+    page: str
+    """Its page on this server."""
+
+
+class CommitShape(Struct, frozen=True):
+    """A commit with its verdict, folded over its builds."""
+
+    repository: str
+    commit: str
+    state: str
+    subject: str | None
+    author: str | None
+    email: str | None
+    committed_at: Time | None
+    parents: list[str]
+    builds: list[BuildLine]
+    url: str
+
+
+class RunnerShape(Struct, frozen=True):
+    """A runner."""
+
+    id: int
+    name: str
+    labels: list[str]
+    capacity: int
+    running: int
+    executor: str
+    version: str
+    state: str
+    """`online`, `draining` or `offline`."""
+    first_seen_at: Time
+    last_contact_at: Time
+
+
+class QueuedJob(Struct, frozen=True):
+    """A job that has not ended."""
+
+    id: int
+    build: int
+    repository: str
+    number: int
+    name: str
+    state: str
+    reason: str | None
+    priority: int
+    labels: list[str]
+    runner: str | None
+    since: Time
+
+
+class Happened(Struct, frozen=True):
+    """An event of the story."""
+
+    id: int
+    at: Time
+    kind: str
+    cause: str
+    actor: str | None
+    repository: int | None
+    build: int | None
+    job: int | None
+    attempt: int | None
+    runner: int | None
+    details: dict[str, Any]
+
+
+class TestShape(Struct, frozen=True):
+    """A test with what its last results tell."""
+
+    name: str
+    state: str | None
+    """How it ended last: `passed`, `failed`, `error` or `skipped`."""
+    runs: int
+    failures: int
+    flakiness: float
+    """Share of the trees with more than one result on which both outcomes were seen, 0 to 1."""
+    duration_s: float | None
+    """Median."""
+
+
+class TestRun(Struct, frozen=True):
+    """One result of a test."""
+
+    outcome: str
+    duration_s: float
+    rerun: int
+    build: int
+    number: int
+    job: str
+    attempt: int
+    commit: str
+    at: Time | None
+    details: dict[str, Any] | None
+
+
+class TestHistory(TestShape, frozen=True):
+    """A test with its last results, newest first."""
+
+    history: list[TestRun]
+
+
+class Page(Struct, frozen=True):
+    """A page of a list."""
+
+    items: Sequence[Any]
+    next: str | None
+    """Pass it as `cursor` for the page that follows; null: this is the last. A short page may still have a next."""
+
+
+class NewToken(Struct, frozen=True):
+    """A token. It is shown this once and cannot be shown again."""
+
+    name: str
+    token: str
+
+
+class Key(Struct, frozen=True):
+    """The public half of a deploy key, OpenSSH, one line."""
+
+    key: str
+
+
+class RerunAnswer(Struct, frozen=True):
+    """What runs again."""
+
+    jobs: list[str]
+
+
+class NewRepository(Struct, frozen=True, forbid_unknown_fields=True):
+    """A repository to watch."""
+
+    name: str
+    url: str | None = None
+    branches: tuple[str, ...] = ("*",)
+    commits: str = "every"
+    poll_s: float = 60.0
+    since: str | None = None
+    """Test the commits after this one too, not the tips only."""
+    supersede: bool = False
+
+
+class RepositoryChange(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be different; what is left out stays."""
+
+    url: str | msgspec.UnsetType | None = msgspec.UNSET
+    branches: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    commits: str | msgspec.UnsetType = msgspec.UNSET
+    poll_s: float | msgspec.UnsetType = msgspec.UNSET
+    supersede: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class CancelAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a build is to be cancelled."""
+
+    reason: Annotated[str, Meta(max_length=500)] | None = None
+
+
+class RerunAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which jobs run again: all, those that failed, or one."""
+
+    failed: bool = False
+    job: str | None = None
+
+
+class TokenAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a new token is for."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100)] = "runner"

@@ -1,0 +1,214 @@
+"""From model values and rows to the JSON of the API."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from mainstay.model.events import Event
+from mainstay.model.job import Attempt, Job
+from mainstay.model.repository import Commit, Repository, branch_of
+from mainstay.model.runner import Runner
+from mainstay.model.states import OPEN_ATTEMPT
+from mainstay.store.views.queue import OpenJob
+from mainstay.store.views.tests import Outcome
+from mainstay.web.api import shapes
+from mainstay.web.listing import CommitLine, Line
+
+
+def moment(at: datetime | None) -> str | None:
+    """A time as the API writes it."""
+    return None if at is None else at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+def sure(at: datetime) -> str:
+    """The same for a time that is always known."""
+    return str(moment(at))
+
+
+def build_line(line: Line, address: str) -> shapes.BuildLine:
+    """A build in a list."""
+    return shapes.BuildLine(**_build_fields(line, address))
+
+
+def build(line: Line, jobs: Sequence[Job], address: str) -> shapes.BuildShape:
+    """A build with everything."""
+    return shapes.BuildShape(**_build_fields(line, address), jobs=[job_shape(job) for job in jobs])
+
+
+def _build_fields(line: Line, address: str) -> dict[str, Any]:
+    head = line.head
+    return {
+        "id": head.id,
+        "number": head.number,
+        "repository": head.repository,
+        "commit": head.commit,
+        "tree": head.tree,
+        "branch": branch_of(head.ref),
+        "ref": head.ref,
+        "event": head.event,
+        "workflow": head.workflow,
+        "state": line.state.value,
+        "reason": head.reason,
+        "created_at": sure(head.created_at),
+        "started_at": moment(line.started_at),
+        "finished_at": moment(line.finished_at),
+        "url": f"{address}/builds/{head.id}",
+    }
+
+
+def job_shape(job: Job) -> shapes.JobShape:
+    """A job with its attempts; its tests are those of its newest attempt that has any."""
+    counts = next((each.tests for each in reversed(job.attempts) if any(_counts(each).values())), None)
+    return shapes.JobShape(
+        job.id,
+        job.key,
+        job.name,
+        job.matrix,
+        list(job.needs),
+        list(job.labels),
+        job.state.value,
+        job.reason,
+        job.allowed_to_fail,
+        job.reused_from,
+        shapes.Tests(counts.passed, counts.failed, counts.error, counts.skipped) if counts else shapes.Tests(),
+        [_attempt(each) for each in job.attempts],
+    )
+
+
+def _counts(attempt: Attempt) -> dict[str, int]:
+    tests = attempt.tests
+    return {"passed": tests.passed, "failed": tests.failed, "error": tests.error, "skipped": tests.skipped}
+
+
+def _attempt(attempt: Attempt) -> shapes.AttemptShape:
+    return shapes.AttemptShape(
+        attempt.id,
+        attempt.number,
+        attempt.state.value,
+        attempt.reason or (attempt.cancel_reason if attempt.state in OPEN_ATTEMPT else None),
+        attempt.cause,
+        attempt.runner,
+        attempt.commit,
+        attempt.exit_code,
+        sure(attempt.queued_at),
+        moment(attempt.started_at),
+        moment(attempt.finished_at),
+        attempt.log_bytes,
+        shapes.Tests(**_counts(attempt)),
+        [
+            shapes.Step(
+                step.number,
+                step.name,
+                step.state.value,
+                step.exit_code,
+                moment(step.started_at),
+                moment(step.finished_at),
+                step.log_offset,
+                step.reason,
+            )
+            for step in attempt.steps
+        ],
+    )
+
+
+def repository(found: Repository, address: str) -> shapes.RepositoryShape:
+    """A watched repository."""
+    return shapes.RepositoryShape(
+        found.id,
+        found.name,
+        found.url,
+        list(found.branches),
+        found.commits.value,
+        found.supersede,
+        found.poll_s,
+        found.key_public,
+        moment(found.created_at),
+        moment(found.seen_at),
+        found.error,
+        moment(found.next_poll_at),
+        f"{address}/repositories/{found.name}",
+    )
+
+
+def commit(line: CommitLine, name: str, address: str) -> shapes.CommitShape:
+    """A commit with its builds."""
+    known: Commit | None = line.commit
+    return shapes.CommitShape(
+        name,
+        line.sha,
+        line.state.value,
+        known.subject if known else None,
+        known.author if known else None,
+        known.email if known else None,
+        moment(known.committed_at) if known else None,
+        list(known.parents) if known else [],
+        [build_line(each, address) for each in line.builds],
+        f"{address}/repositories/{name}/commits/{line.sha}",
+    )
+
+
+def runner(found: Runner) -> shapes.RunnerShape:
+    """A runner."""
+    state = "offline" if not found.online else "draining" if found.draining else "online"
+    return shapes.RunnerShape(
+        found.id,
+        found.name,
+        list(found.labels),
+        found.capacity,
+        found.running,
+        found.executor,
+        found.version,
+        state,
+        sure(found.first_seen_at),
+        sure(found.last_contact_at),
+    )
+
+
+def queued_job(job: OpenJob) -> shapes.QueuedJob:
+    """A job that has not ended."""
+    return shapes.QueuedJob(
+        job.id,
+        job.build_id,
+        job.repository,
+        job.number,
+        job.name,
+        job.state.value,
+        job.reason,
+        job.priority,
+        list(job.labels),
+        job.runner,
+        sure(job.since),
+    )
+
+
+def test_run(found: Outcome) -> shapes.TestRun:
+    """One result of a test."""
+    return shapes.TestRun(
+        found.outcome,
+        round(found.duration_s, 6),
+        found.rerun,
+        found.build_id,
+        found.build_number,
+        found.job,
+        found.attempt,
+        found.commit,
+        moment(found.at),
+        found.details,
+    )
+
+
+def happened(event: Event) -> shapes.Happened:
+    """An event of the story."""
+    return shapes.Happened(
+        event.id or 0,
+        sure(event.at),
+        event.kind.value,
+        event.cause,
+        event.actor,
+        event.repository_id,
+        event.build_id,
+        event.job_id,
+        event.attempt_id,
+        event.runner_id,
+        event.details,
+    )

@@ -1,0 +1,86 @@
+"""Logs as bytes: whole, by range, or followed until the attempt has ended."""
+
+import re
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from mainstay.model.errors import NotFound
+from mainstay.store.views import builds as views
+from mainstay.store.views.builds import AttemptPlace
+from mainstay.web.options import Site, site_of
+from mainstay.web.streams import BEAT_S
+
+RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+CHUNK = 1 << 20
+
+
+async def place_of(site: Site, job_id: int, number: int | None) -> AttemptPlace:
+    """The attempt that a path names. Raises NotFound."""
+    place = await site.engine.db.read(views.attempt_place, job_id, number)
+    if place is None:
+        what = "has no attempt yet" if number is None else f"has no attempt {number}"
+        raise NotFound(f"there is no job with the id {job_id}, or it {what}")
+    return place
+
+
+async def answer(request: Request, job_id: int, number: int, *, follow: bool) -> Response:
+    """The log's bytes as they were printed."""
+    site = site_of(request)
+    place = await place_of(site, job_id, number)
+    size, ended = await site.engine.log_size(place.id)
+    headers = {"Accept-Ranges": "bytes", "Cache-Control": "no-store", "Content-Disposition": _disposition(place)}
+    span = wanted_range(request.headers.get("range"), size)
+    if span is None:
+        headers["Content-Range"] = f"bytes */{size}"
+        return Response(status_code=416, headers=headers)
+    start, end = span
+    if follow and end == size:
+        return StreamingResponse(followed(site, place.id, start), media_type="text/plain", headers=headers)
+    headers["Content-Length"] = str(end - start)
+    if (start, end) != (0, size) or (size and "range" in request.headers):
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size if ended else '*'}"
+    status = 206 if "Content-Range" in headers else 200
+    body = site.engine.log_range(place.id, start, end)
+    return StreamingResponse(body, status, headers, media_type="text/plain")
+
+
+def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:
+    """The bytes that a Range header asks for as (start, end); everything for none or one we do not read; None: no such.
+
+    Only one range is given out; a request for several gets the whole, as the standard allows.
+    """
+    match = RANGE.fullmatch(header.strip()) if header else None
+    if match is None or not any(match.groups()):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        length = min(int(last), size)
+        return (size - length, size) if length else None
+    start = int(first)
+    end = min(int(last) + 1, size) if last else size
+    return (start, end) if start < end else None
+
+
+async def followed(site: Site, attempt_id: int, start: int) -> AsyncIterator[bytes]:
+    """The bytes from `start` on, and all that come, until the attempt has ended or the server stops."""
+    with site.streams.watch(site.engine.wake, f"log:{attempt_id}", f"attempt:{attempt_id}") as grown:
+        while not site.streams.closing:
+            size, ended = await site.engine.log_size(attempt_id)
+            async for piece in site.engine.log_range(attempt_id, start, size):
+                start += len(piece)
+                yield piece
+            if ended and start >= size:
+                return
+            if start >= size:
+                await grown.wait(BEAT_S)
+
+
+async def read(site: Site, attempt_id: int, start: int, end: int) -> bytes:
+    """A part of a log in memory; keep it small."""
+    return b"".join([piece async for piece in site.engine.log_range(attempt_id, start, end)])
+
+
+def _disposition(place: AttemptPlace) -> str:
+    return f'inline; filename="job-{place.job_id}-attempt-{place.number}.log"'

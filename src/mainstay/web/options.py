@@ -1,0 +1,45 @@
+"""What the command line decides about the web, and the place where every handler finds it and the engine."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from starlette.requests import Request
+
+from mainstay.web.backend import Backend
+from mainstay.web.streams import Streams
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of the web."""
+
+    public_reading: bool = False
+    """Pages, badges and feeds can be read without signing in. The command line turns it on for a server that only
+    listens on the loopback address. Commands and the API always need a token."""
+    address: str | None = None
+    """The server's URL as others reach it (`https://ci.example.org`). None: as the request was addressed."""
+    hook_secrets: dict[str, str] = field(default_factory=dict)
+    """Forge name to the secret its webhooks are signed with."""
+    data: Path | None = None
+    """The data folder, shown where the token has to be found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The engine, the options and the open streams: what `app.state.site` holds."""
+
+    engine: Backend
+    options: Options
+    streams: Streams
+
+
+def site_of(request: Request) -> Site:
+    """The site that serves a request."""
+    return cast(Site, request.app.state.site)
+
+
+def address_of(request: Request) -> str:
+    """The server's URL without a slash at its end."""
+    configured = site_of(request).options.address
+    return configured.rstrip("/") if configured else f"{request.url.scheme}://{request.url.netloc}"

@@ -1,0 +1,66 @@
+"""The pages people look at: HTML that is complete without script."""
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mainstay.model.errors import MainstayError, NotSignedIn
+from mainstay.web import problems
+from mainstay.web.access import signed_in
+from mainstay.web.pages import builds, home, live, logs, rendering, repositories, runners, signin, tests
+
+__all__ = ["error", "routes"]
+
+_ATTEMPT = "/jobs/{job:int}/attempts/{attempt:int}"
+
+routes = [
+    Route("/", home.home),
+    *rendering.routes,
+    Route("/live", live.live),
+    Route("/builds/{build:int}", builds.build),
+    Route("/builds/{build:int}/cancel", builds.cancel, methods=["POST"]),
+    Route("/builds/{build:int}/rerun", builds.rerun, methods=["POST"]),
+    Route(_ATTEMPT, logs.log),
+    Route(f"{_ATTEMPT}/tail", logs.tail),
+    Route(f"{_ATTEMPT}/raw", logs.raw),
+    Route("/repositories/{name}", repositories.repository),
+    Route("/repositories/{name}/look", repositories.look, methods=["POST"]),
+    Route("/repositories/{name}/commits/{commit}", repositories.commit),
+    Route("/repositories/{name}/tests", tests.tests),
+    Route("/repositories/{name}/tests/{test:path}", tests.test),
+    Route("/runners", runners.runners),
+    Route("/runners/tokens", runners.new_token, methods=["POST"]),
+    Route("/runners/{runner:int}/{action}", runners.act, methods=["POST"]),
+    Route("/queue", runners.queue),
+    Route("/sign-in", signin.sign_in),
+    Route("/sign-in", signin.signed_in, methods=["POST"]),
+    Route("/sign-out", signin.sign_out, methods=["POST"]),
+    Route("/preferences", signin.prefer, methods=["POST"]),
+]
+
+
+async def error(request: Request, problem: Exception) -> Response:
+    """What a person reads when something was refused or went wrong; programs that ask for JSON get a problem."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return await problems.answer(request, problem)
+    if isinstance(problem, NotSignedIn):
+        return signin.asked(request, problem)
+    words, _ = rendering.speak(request)
+    status, message = (
+        500,
+        words.plain("The server made a mistake and has written it to its log. Trying again may help."),
+    )
+    if isinstance(problem, MainstayError):
+        status, message = problem.status, problem.message
+    elif isinstance(problem, HTTPException):
+        status, message = problem.status_code, words.plain("There is nothing at this address.")
+    else:
+        problems.of_error(problem)  # writes it to the log
+    try:
+        viewer = await signed_in(request)
+    except MainstayError:
+        viewer = None
+    heading = words("This was not found" if status == 404 else "This could not be done")
+    title = words.plain("Not found" if status == 404 else "Not done")
+    return rendering.render(request, "error.html", viewer, title=title, status=status, heading=heading, message=message)

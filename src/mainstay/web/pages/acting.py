@@ -1,0 +1,38 @@
+"""Forms that change something: who may send them, and that they come from one of our pages."""
+
+import re
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from mainstay.model.errors import NotSignedIn
+from mainstay.web import bodies
+from mainstay.web.access import COOKIE, signed_in
+from mainstay.web.backend import Identity
+from mainstay.web.guard import check_form, check_origin
+
+HERE = re.compile(r"/(?!/)[!-\[\]-~]{0,2000}")
+"""A path on this server: neither `//host` nor what browsers read as that."""
+
+
+async def actor(request: Request) -> Identity:
+    """The person who sends a form. Raises NotSignedIn, or NotAllowed for another site's form."""
+    check_origin(request)
+    person = await signed_in(request)
+    if person is None:
+        raise NotSignedIn("sign in to do this")
+    return person
+
+
+async def form_of(request: Request) -> tuple[Identity, dict[str, str]]:
+    """The person and the fields of a form that was made for this person's session."""
+    person = await actor(request)
+    fields = await bodies.form(request)
+    check_form(request, request.cookies.get(COOKIE, ""), fields)
+    return person, fields
+
+
+def back_to(fields: dict[str, str], otherwise: str) -> Response:
+    """Send the reader back to where the form stood; never to another site."""
+    back = fields.get("back", "")
+    return RedirectResponse(back if HERE.fullmatch(back) else otherwise, 303)

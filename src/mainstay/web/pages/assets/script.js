@@ -1,0 +1,164 @@
+// Mainstay's one script. Every page is complete without it; it only keeps pages fresh and saves clicks.
+"use strict";
+(() => {
+  const body = document.body;
+  const main = document.getElementById("main");
+  const zh = document.documentElement.lang.startsWith("zh");
+
+  // The reader's zone, so that the server writes clocks in it from the next page on.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) document.cookie = "mainstay_zone=" + zone + ";path=/;max-age=31536000;samesite=lax";
+
+  function relative(at) {
+    const s = Math.max(0, Math.floor((Date.now() - at) / 1000));
+    if (s < 5) return zh ? "刚刚" : "just now";
+    const [n, en, cn] = s >= 86400 ? [s / 86400, "d", "天"] : s >= 3600 ? [s / 3600, "h", "小时"] : s >= 60 ? [s / 60, "min", "分钟"] : [s, "s", "秒"];
+    return zh ? `${Math.floor(n)} ${cn}前` : `${Math.floor(n)} ${en} ago`;
+  }
+  function clock(date) {
+    const two = (n) => String(n).padStart(2, "0");
+    const time = two(date.getHours()) + ":" + two(date.getMinutes());
+    const today = new Date();
+    if (date.toDateString() === today.toDateString()) return time;
+    return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${time}`;
+  }
+  function tell(root) {
+    for (const el of root.querySelectorAll("time[datetime]")) {
+      const date = new Date(el.dateTime);
+      const text = el.dataset.as === "clock" ? clock(date) : relative(date.getTime());
+      if (el.textContent !== text) el.textContent = text;
+      el.title = date.toLocaleString();
+    }
+    for (const el of root.querySelectorAll("button.copy[hidden]")) el.hidden = false;
+  }
+  tell(document);
+  setInterval(() => document.hidden || tell(document), 10000);
+
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("button.copy");
+    if (copy) {
+      await navigator.clipboard.writeText(copy.dataset.copy);
+      copy.textContent = body.dataset.copied;
+      setTimeout(() => { copy.textContent = body.dataset.copy; }, 1500);
+      return;
+    }
+    const more = event.target.closest("a[data-part]");
+    if (more && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      await further(more);
+    }
+  });
+  document.addEventListener("submit", (event) => {
+    const asks = event.submitter && event.submitter.dataset.confirm;
+    if (asks && !confirm(asks + "?")) event.preventDefault();
+  });
+
+  // A short commit id is copied whole.
+  document.addEventListener("copy", (event) => {
+    const chosen = document.getSelection();
+    const sha = chosen.anchorNode && chosen.anchorNode.parentElement.closest(".sha[title]");
+    if (sha && chosen.toString().trim() === sha.textContent.trim()) {
+      event.clipboardData.setData("text/plain", sha.title);
+      event.preventDefault();
+    }
+  });
+
+  // Further parts of a log, as the reader comes near them.
+  let loading = false;
+  async function further(link) {
+    if (loading) return;
+    loading = true;
+    try {
+      const answer = await fetch(link.dataset.part);
+      if (!answer.ok) return;
+      document.getElementById("log").insertAdjacentHTML("beforeend", await answer.text());
+      const next = answer.headers.get("Log-Next");
+      if (next) {
+        link.dataset.part = link.dataset.part.replace(/from=\d+/, "from=" + next);
+        link.href = link.href.replace(/at=\d+/, "at=" + next);
+      } else {
+        link.parentElement.remove();
+      }
+    } finally { loading = false; }
+  }
+  const near = document.querySelector("a[data-part]");
+  if (near && "IntersectionObserver" in window) {
+    let parts = 0;
+    const watching = new IntersectionObserver((seen) => {
+      if (!near.isConnected || parts >= 40) watching.disconnect();
+      else if (seen[0].isIntersecting) { parts += 1; further(near).then(() => { watching.unobserve(near); if (near.isConnected) watching.observe(near); }); }
+    }, { rootMargin: "600px" });
+    watching.observe(near);
+  }
+  const here = document.querySelector(".log .here");
+  if (here && !location.hash) {
+    const place = here.getBoundingClientRect();
+    if (place.top > innerHeight * 0.7) here.scrollIntoView({ block: "center" });
+  }
+
+  // Put fresh HTML in the place of old, touching only what differs, so that nothing jumps and what was opened stays open.
+  function morph(old, fresh) {
+    if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) { old.replaceWith(fresh.cloneNode(true)); return; }
+    if (old.nodeType !== 1) { if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue; return; }
+    if (old.hasAttribute("data-keep") || old.isEqualNode(fresh)) return;
+    if (old.nodeName === "TIME" && old.dateTime === fresh.dateTime) return;
+    for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "open" && !(name === "hidden")) old.removeAttribute(name);
+    for (const { name, value } of fresh.attributes) if (name !== "open" && name !== "hidden" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (old === document.activeElement && /INPUT|SELECT|TEXTAREA/.test(old.nodeName)) return;
+    const now = [...old.childNodes], then = [...fresh.childNodes];
+    then.forEach((node, i) => { if (now[i]) morph(now[i], node); else old.append(node.cloneNode(true)); });
+    now.slice(then.length).forEach((node) => node.remove());
+  }
+  let asked = 0, again = false;
+  async function refresh() {
+    if (document.hidden) { again = true; return; }
+    const wait = asked + 700 - Date.now();
+    if (wait > 0) { if (!again) { again = true; setTimeout(() => { again = false; refresh(); }, wait); } return; }
+    asked = Date.now();
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    if (!answer || !answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.getElementById("main");
+    if (!fresh) return;
+    morph(main, fresh);
+    if (document.title !== page.title) document.title = page.title;
+    tell(main);
+  }
+
+  // Live: only while somebody looks, for a browser keeps few connections to one server.
+  let changes = null;
+  function listen() {
+    const topics = body.dataset.live.split(" ").filter(Boolean);
+    if (!topics.length || changes) return;
+    changes = new EventSource("/live?" + topics.map((topic) => "topic=" + encodeURIComponent(topic)).join("&"));
+    let opened = false;
+    changes.addEventListener("open", () => { if (opened) refresh(); opened = true; });
+    changes.addEventListener("changed", refresh);
+  }
+  function silence() { if (changes) { changes.close(); changes = null; } }
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) silence(); else { listen(); refresh(); tell(document); }
+  });
+  addEventListener("pagehide", silence);
+  if (!document.hidden) listen();
+
+  // The tail of a log. It follows only a reader who is at its end.
+  const log = document.querySelector("pre[data-tail]");
+  if (log) {
+    const tail = new EventSource(log.dataset.tail);
+    let number = Number((log.lastElementChild && log.lastElementChild.firstElementChild.textContent) || 0);
+    tail.addEventListener("lines", (event) => {
+      const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
+      const html = JSON.parse(event.data).lines.map(([offset, text]) => {
+        const shown = Number.isNaN(number) ? "·" : ++number;
+        return `<span class="l" id="o${offset}"><a href="${log.dataset.path}?at=${offset}#o${offset}">${shown}</a>${text}</span>`;
+      });
+      log.insertAdjacentHTML("beforeend", html.join(""));
+      while (log.childElementCount > 20000) log.firstElementChild.remove();
+      if (atEnd) scrollTo(0, document.documentElement.scrollHeight);
+    });
+    tail.addEventListener("skipped", () => { number = NaN; });
+    tail.addEventListener("ended", () => { tail.close(); refresh(); });
+    addEventListener("pagehide", () => tail.close());
+  }
+})();

@@ -1,0 +1,243 @@
+"""One build: what failed on top, then its jobs on a time axis with their attempts and steps, then everything else."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mainstay.model.errors import NotFound
+from mainstay.model.events import Event
+from mainstay.model.job import Attempt, Job
+from mainstay.model.repository import Commit, branch_of
+from mainstay.model.states import ENDED_JOB, JobState
+from mainstay.store import events, jobs, repositories
+from mainstay.store.database import Tx
+from mainstay.store.views import builds as views
+from mainstay.store.views import tests as test_views
+from mainstay.store.views.builds import AttemptNotes
+from mainstay.store.views.tests import Outcome
+from mainstay.web import listing, logs
+from mainstay.web.access import reader
+from mainstay.web.listing import Line
+from mainstay.web.options import Site, site_of
+from mainstay.web.pages import ansi, failure, marks
+from mainstay.web.pages.acting import back_to, form_of
+from mainstay.web.pages.ansi import LogLine
+from mainstay.web.pages.forms import Forms, branch
+from mainstay.web.pages.home import branch_lines
+from mainstay.web.pages.marks import path_of
+from mainstay.web.pages.rendering import Crumb, render, speak
+from mainstay.web.pages.words import Words
+from mainstay.web.paths import number
+
+FAILED_TESTS = 50
+EXCERPTS = 3
+EXCERPT_BYTES = 6 << 10
+BAD = (JobState.FAILED, JobState.ALLOWED)
+ANNOTATIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the page of a build shows."""
+
+    line: Line
+    jobs: tuple[Job, ...]
+    commit: Commit | None
+    failures: tuple[tuple[str, Outcome], ...]
+    more_failures: bool
+    notes: dict[int, AttemptNotes]
+    problems: tuple[dict[str, Any], ...]
+    story: tuple[Event, ...]
+    recent: tuple[listing.CommitLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The first failing lines of a job."""
+
+    job: Job
+    attempt: Attempt
+    lines: tuple[LogLine, ...]
+    step: str | None
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A job's bar on the time axis of its build, in parts of a thousand; `queued` is the part it waited."""
+
+    left: int
+    queued: int
+    running: int
+
+
+def _view(tx: Tx, build_id: int) -> View:
+    head = views.head(tx, build_id)
+    if head is None:
+        raise NotFound(f"there is no build with the id {build_id}")
+    line = listing.lines(tx, [head])[0]
+    found = jobs.of_build(tx, build_id)
+    last = [job.attempts[-1].id for job in found if job.attempts]
+    failed = [job.attempts[-1].id for job in found if job.attempts and job.state in BAD]
+    failures = test_views.failures(tx, failed, FAILED_TESTS + 1) if failed else []
+    known = repositories.known_commits(tx, head.repository_id, [head.commit])
+    return View(
+        line,
+        tuple(found),
+        known.get(head.commit),
+        tuple(failures[:FAILED_TESTS]),
+        len(failures) > FAILED_TESTS,
+        views.notes(tx, last),
+        tuple(views.plan_problems(tx, build_id)),
+        tuple(events.of_build(tx, build_id, 200)),
+        tuple(branch_lines(tx, head.repository_id, head.ref, 30)),
+    )
+
+
+async def build(request: Request) -> Response:
+    """One build."""
+    viewer = await reader(request)
+    words, forms = speak(request)
+    site = site_of(request)
+    build_id = number(request, "build")
+    view = await site.engine.db.read(_view, build_id)
+    head = view.line.head
+    excerpts = [
+        excerpt for job in view.jobs if job.state in BAD and job.attempts for excerpt in await _excerpt(site, job)
+    ][:EXCERPTS]
+    return render(
+        request,
+        "build.html",
+        viewer,
+        title=f"{head.repository}#{head.number} {words.plain(view.line.state.value)}",
+        live=(f"build:{build_id}",),
+        crumbs=(
+            Crumb(head.repository, path_of(head.repository)),
+            Crumb(branch(head.ref), f"{path_of(head.repository)}?branch={quote(branch(head.ref), safe='')}"),
+            Crumb(f"#{head.number}", f"/builds/{build_id}"),
+        ),
+        view=view,
+        head=head,
+        state=view.line.state.value,
+        heading=_heading(view.line, words, forms),
+        excerpts=excerpts,
+        spans=_spans(view, forms.now),
+        marks=marks.of_commits(view.recent, head.repository, forms),
+        path=path_of(head.repository),
+        branch_name=branch_of(head.ref),
+        annotations=_annotations(view),
+        reproduce=_reproduce(view),
+        open=not view.line.ended,
+        failed=any(job.state in (*BAD, JobState.CANCELLED) for job in view.jobs),
+        rerunnable={job.id for job in view.jobs if job.state in ENDED_JOB and job.attempts},
+    )
+
+
+def _heading(line: Line, words: Words, forms: Forms) -> Markup:
+    name = f"{line.head.repository}#{line.head.number}"
+    state = line.state.value
+    if not line.ended:
+        if line.started_at is not None:
+            return words("{name} has been running for {span}", name=name, span=forms.between(line.started_at, None))
+        return words("{name} is {state}", name=name, state=words(state))
+    text = {
+        "passed": "{name} passed in {span}",
+        "failed": "{name} failed after {span}",
+        "cancelled": "{name} was cancelled after {span}",
+        "allowed": "{name} passed with allowed failures in {span}",
+        "skipped": "{name} was skipped",
+        "neutral": "{name} was not decided",
+    }[state]
+    if line.seconds is None and "{span}" in text:
+        text = "{name}: {state}"
+    return words(text, name=name, state=words(state), span=forms.span(line.seconds))
+
+
+async def _excerpt(site: Site, job: Job) -> list[Excerpt]:
+    """The first failing lines of a job's last attempt; nothing when its log is empty."""
+    attempt = job.attempts[-1]
+    if not attempt.log_bytes:
+        return []
+    part = failure.telling(failure.parts(attempt))
+    start = max(part.start, part.end - failure.LOOKED_AT)
+    data = await logs.read(site, attempt.id, start, part.end)
+    place = failure.first_failing_line(data)
+    if place is None:
+        return []
+    first = max(failure.lines_before(data, place, 5), place - EXCERPT_BYTES // 2)
+    shown = list(ansi.lines(data[first : place + EXCERPT_BYTES], start + first))[:14]
+    href = f"/jobs/{job.id}/attempts/{attempt.number}?at={start + place}#o{start + place}"
+    return [Excerpt(job, attempt, tuple(shown), part.step.name if part.step else None, href)]
+
+
+def _spans(view: View, now: datetime) -> dict[int, Span]:
+    """Every job's last attempt on the axis from the build's beginning to its end."""
+    lasts = [(job, job.attempts[-1]) for job in view.jobs if job.attempts]
+    if not lasts:
+        return {}
+    begin = min(attempt.queued_at for _, attempt in lasts)
+    end = max(attempt.finished_at or now for _, attempt in lasts)
+    whole = max((end - begin).total_seconds(), 0.001)
+
+    def place(at: datetime) -> int:
+        return max(0, min(1000, round((at - begin).total_seconds() / whole * 1000)))
+
+    found = {}
+    for job, attempt in lasts:
+        left, stop = place(attempt.queued_at), place(attempt.finished_at or now)
+        start = place(attempt.started_at) if attempt.started_at else stop
+        found[job.id] = Span(left, max(0, start - left), max(0, stop - start))
+    return found
+
+
+def _annotations(view: View) -> list[tuple[Job, dict[str, Any]]]:
+    """What jobs remarked about places in the source, errors first."""
+    found = [
+        (job, remark)
+        for job in view.jobs
+        if job.attempts and job.attempts[-1].id in view.notes
+        for remark in view.notes[job.attempts[-1].id].annotations
+    ]
+    order = {"error": 0, "warning": 1}
+    found.sort(key=lambda each: order.get(str(each[1].get("level")), 2))
+    return found[: ANNOTATIONS * 2]
+
+
+def _reproduce(view: View) -> str | None:
+    """The command that runs the first failed job here."""
+    bad = next((job for job in view.jobs if job.state in BAD and job.attempts), None)
+    if bad is None:
+        return None
+    source = view.line.head.source
+    workflow = "" if source.startswith("detected") else f" --workflow {_quoted(source)}"
+    matrix = "".join(
+        f" --matrix {_quoted(f'{key}={value}')}" for key, value in bad.matrix.items() if isinstance(value, str | int)
+    )
+    return f"git checkout {view.line.head.commit[:12]} && mainstay run{workflow} --job {_quoted(bad.key)}{matrix}"
+
+
+def _quoted(text: str) -> str:
+    """A word for a shell."""
+    plain = text and all(character.isalnum() or character in "-_./=+:@%" for character in text)
+    return text if plain else "'" + text.replace("'", "'\\''") + "'"
+
+
+async def cancel(request: Request) -> Response:
+    """Cancel a build."""
+    person, fields = await form_of(request)
+    build_id = number(request, "build")
+    await site_of(request).engine.cancel_build(person.name, build_id, None)
+    return back_to(fields, f"/builds/{build_id}")
+
+
+async def rerun(request: Request) -> Response:
+    """Run all, the failed, or one job of a build again."""
+    person, fields = await form_of(request)
+    build_id = number(request, "build")
+    await site_of(request).engine.rerun_build(person.name, build_id, fields.get("failed") == "1", fields.get("job"))
+    return back_to(fields, f"/builds/{build_id}")

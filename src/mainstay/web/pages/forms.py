@@ -1,0 +1,126 @@
+"""How times, spans, sizes, commits and states look, the same on every page."""
+
+import zoneinfo
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+
+from markupsafe import Markup, escape
+from starlette.requests import Request
+
+from mainstay.web.pages.words import Words
+
+ZONE_COOKIE = "mainstay_zone"
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """Formats values for one reader at one moment."""
+
+    words: Words
+    now: datetime
+    zone: tzinfo
+
+    def ago(self, at: datetime | None) -> Markup:
+        """A moment relative to now, with the exact one on hover."""
+        if at is None:
+            return Markup("")
+        return self._time(at, self.relative(at), "")
+
+    def clock(self, at: datetime | None) -> Markup:
+        """A moment as the reader's clock shows it: the time today, else the day as well."""
+        if at is None:
+            return Markup("")
+        local = at.astimezone(self.zone)
+        today = local.date() == self.now.astimezone(self.zone).date()
+        return self._time(at, f"{local:%H:%M}" if today else f"{local:%Y-%m-%d %H:%M}", "clock")
+
+    def _time(self, at: datetime, text: str, kind: str) -> Markup:
+        exact = f"{at.astimezone(self.zone):%Y-%m-%d %H:%M:%S %Z}"
+        return Markup('<time datetime="{}" title="{}" data-as="{}">{}</time>').format(
+            f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z", exact, kind or "ago", text
+        )
+
+    def relative(self, at: datetime) -> str:
+        """ "3 min ago"."""
+        seconds = int((self.now - at).total_seconds())
+        if seconds < 5:
+            return self.words.plain("just now")
+        for size, text in ((86400, "{n} d ago"), (3600, "{n} h ago"), (60, "{n} min ago"), (1, "{n} s ago")):
+            if seconds >= size:
+                return self.words.plain(text, n=seconds // size)
+        return self.words.plain("just now")
+
+    def span(self, seconds: float | None) -> str:
+        """ "1 min 12 s"."""
+        return "" if seconds is None else duration(seconds)
+
+    def between(self, start: datetime | None, end: datetime | None) -> str:
+        """The span between two moments; up to now while there is no end."""
+        return "" if start is None else duration(((end or self.now) - start).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """A span with at most two units: "0.3 s", "12 s", "1 min 12 s", "2 h 5 min"."""
+    seconds = max(0.0, seconds)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(count: int) -> str:
+    """Bytes for people: "812 bytes", "0.4 MB", "200 MB"."""
+    if count < 10_000:
+        return f"{count} bytes"
+    mega = count / 1_000_000
+    return f"{mega:.1f} MB" if mega < 100 else f"{mega:.0f} MB"
+
+
+def glyph(state: str, words: Words) -> Markup:
+    """The sign of a state with its word for those who cannot see it."""
+    return Markup(
+        '<svg class="glyph s-{0}" role="img" aria-label="{1}"><title>{1}</title><use href="#g-{0}"/></svg>'
+    ).format(state.replace("_", "-"), words(state.replace("_", " ")))
+
+
+def branch(ref: str) -> str:
+    """A ref as people say it."""
+    return ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
+def sha(commit: str) -> Markup:
+    """A commit in 8 characters, whole when it is copied or hovered."""
+    return Markup('<code class="sha" title="{0}" data-copy="{0}">{1}</code>').format(commit, commit[:8])
+
+
+def shown(text: object) -> Markup:
+    """A text from outside as it may stand on a page: direction marks cannot turn what stands around it."""
+    return Markup("<bdi>{}</bdi>").format(escape(str(text)))
+
+
+@cache
+def zone_named(name: str) -> tzinfo:
+    """A time zone by its IANA name; UTC when it is not known."""
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def forms_of(request: Request, words: Words, now: datetime) -> Forms:
+    """The forms for a reader. The script tells the zone by a cookie, so that the next page needs no change."""
+    name = request.cookies.get(ZONE_COOKIE, "UTC")
+    known = len(name) < 64 and all(part.isascii() for part in name)
+    return Forms(words, now, zone_named(name) if known and name in _zones() else UTC)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())

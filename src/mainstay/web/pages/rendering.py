@@ -1,0 +1,124 @@
+"""From a template and values to an answer: everything that all pages share."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from mainstay import __version__
+from mainstay.model.errors import NotFound
+from mainstay.web.access import COOKIE
+from mainstay.web.backend import Identity
+from mainstay.web.guard import form_token
+from mainstay.web.options import site_of
+from mainstay.web.pages import forms
+from mainstay.web.pages.forms import Forms, forms_of
+from mainstay.web.pages.strip import strip
+from mainstay.web.pages.words import LANGUAGES, Words, words_of
+
+HERE = Path(__file__).parent
+THEME_COOKIE = "mainstay_theme"
+THEMES = ("auto", "light", "dark")
+ASSETS = {"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml"}
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    """One step of the way to a page."""
+
+    text: str
+    href: str
+
+
+@cache
+def environment() -> Environment:
+    """The templates. Everything is escaped, and a name that is not there is an error."""
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters.update(branch=forms.branch, sha=forms.sha, shown=forms.shown, size=forms.size)
+    made.globals.update(strip=strip, asset=asset_path, version=__version__, languages=LANGUAGES, themes=THEMES)
+    return made
+
+
+def render(
+    request: Request,
+    template: str,
+    viewer: Identity | None,
+    *,
+    title: str,
+    live: tuple[str, ...] = (),
+    crumbs: tuple[Crumb, ...] = (),
+    status: int = 200,
+    **values: Any,
+) -> Response:
+    """A page. `live`: the topics on which it is out of date."""
+    words = words_of(request)
+    session = request.cookies.get(COOKIE, "")
+    theme = request.cookies.get(THEME_COOKIE, "auto")
+
+    def glyph(state: str) -> Markup:
+        return forms.glyph(state, words)
+
+    text = (
+        environment()
+        .get_template(template)
+        .render(
+            t=words,
+            f=forms_of(request, words, site_of(request).engine.clock.now()),
+            glyph=glyph,
+            viewer=viewer,
+            may_act=viewer is not None,
+            form_token=form_token(session) if viewer is not None and session else "",
+            title=title,
+            live=" ".join(live),
+            crumbs=crumbs,
+            language=words.language,
+            theme=theme if theme in THEMES else "auto",
+            here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+            **values,
+        )
+    )
+    return HTMLResponse(text, status, {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"})
+
+
+def speak(request: Request) -> tuple[Words, Forms]:
+    """The reader's words and forms, for handlers that make sentences."""
+    words = words_of(request)
+    return words, forms_of(request, words, site_of(request).engine.clock.now())
+
+
+@cache
+def _asset(name: str) -> tuple[bytes, str]:
+    body = (HERE / "assets" / name).read_bytes()
+    return body, hashlib.sha256(body).hexdigest()[:12]
+
+
+def asset_path(name: str) -> str:
+    """An asset's path; it changes with its content, so browsers may keep it for ever."""
+    return f"/assets/{_asset(name)[1]}/{name}"
+
+
+async def asset(request: Request) -> Response:
+    """The stylesheet, the script, the icon."""
+    name = request.path_params["name"]
+    if name not in ASSETS:
+        raise NotFound(f"there is no file {name[:80]!r} here")
+    body, digest = _asset(name)
+    kept = "public, max-age=31536000, immutable" if request.path_params["digest"] == digest else "no-cache"
+    return Response(body, headers={"Cache-Control": kept}, media_type=ASSETS[name])
+
+
+routes = [Route("/assets/{digest}/{name}", asset)]

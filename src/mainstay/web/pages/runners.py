@@ -1,0 +1,162 @@
+"""Runners and the queue."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from mainstay.engine.dispatch import LEASE_S
+from mainstay.model.errors import BadInput
+from mainstay.model.runner import Runner
+from mainstay.model.states import JobState
+from mainstay.store import runners as store
+from mainstay.store.database import Tx
+from mainstay.store.views import queue as views
+from mainstay.store.views.queue import Held, OpenJob
+from mainstay.web.access import reader
+from mainstay.web.backend import Identity
+from mainstay.web.options import address_of, site_of
+from mainstay.web.pages import marks
+from mainstay.web.pages.acting import form_of
+from mainstay.web.pages.rendering import Crumb, render, speak
+from mainstay.web.pages.strip import Mark
+from mainstay.web.pages.words import Words
+from mainstay.web.paths import number
+
+SHOWN = 200
+HISTORY = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A runner with its last attempts."""
+
+    runner: Runner
+    held: tuple[Held, ...]
+    marks: tuple[Mark, ...]
+
+    @property
+    def running(self) -> tuple[Held, ...]:
+        """What it runs now."""
+        return tuple(each for each in self.held if each.finished_at is None and each.state.value == "running")
+
+    @property
+    def lost(self) -> int:
+        """How many of its last attempts were lost or broken."""
+        return sum(each.state.value in ("lost", "broken") for each in self.held)
+
+    @property
+    def state(self) -> str:
+        """`online`, `draining` or `offline`."""
+        return "offline" if not self.runner.online else "draining" if self.runner.draining else "online"
+
+
+def _read(tx: Tx, now: datetime) -> tuple[list[Runner], dict[int, list[Held]]]:
+    found = store.all_of(tx, now, LEASE_S)
+    return found, views.last_of_runners(tx, [each.id for each in found[:SHOWN]], HISTORY)
+
+
+async def runners(request: Request) -> Response:
+    """All runners."""
+    viewer = await reader(request)
+    return await _page(request, viewer, None)
+
+
+async def _page(request: Request, viewer: Identity | None, token: str | None) -> Response:
+    words, forms = speak(request)
+    site = site_of(request)
+    found, held = await site.engine.db.read(_read, site.engine.clock.now())
+    rows = [
+        Row(each, tuple(held.get(each.id, ())), tuple(marks.of_attempts(held.get(each.id, ()), forms)))
+        for each in found[:SHOWN]
+    ]
+    return render(
+        request,
+        "runners.html",
+        viewer,
+        title=words.plain("Runners"),
+        live=("runners", "queue"),
+        crumbs=(Crumb(words.plain("Runners"), "/runners"),),
+        rows=rows,
+        heading=_heading(found, words),
+        token=token,
+        address=address_of(request),
+    )
+
+
+def _heading(found: list[Runner], words: Words) -> Markup:
+    online = [each for each in found if each.online]
+    if not found:
+        return words("No runner has said hello yet")
+    slots, busy = sum(each.capacity for each in online), sum(each.running for each in online)
+    if not online:
+        return words.count(len(found), "The one runner is offline", "All {n} runners are offline")
+    return words.count(
+        len(online),
+        "1 runner online, {busy} of {slots} places busy",
+        "{n} runners online, {busy} of {slots} places busy",
+        busy=busy,
+        slots=slots,
+    )
+
+
+async def new_token(request: Request) -> Response:
+    """Make a token and show it this once."""
+    person, fields = await form_of(request)
+    name = fields.get("name", "").strip() or "runner"
+    if len(name) > 100:
+        raise BadInput("a token's name has at most 100 characters")
+    token = await site_of(request).engine.new_runner_token(person.name, name)
+    return await _page(request, person, token)
+
+
+async def act(request: Request) -> Response:
+    """Drain, resume or remove a runner."""
+    person, _ = await form_of(request)
+    engine = site_of(request).engine
+    runner_id = number(request, "runner")
+    match request.path_params["action"]:
+        case "drain":
+            await engine.drain_runner(person.name, runner_id)
+        case "resume":
+            await engine.resume_runner(person.name, runner_id)
+        case "remove":
+            await engine.remove_runner(person.name, runner_id)
+        case other:
+            raise BadInput(f"a runner can be drained, resumed or removed, not {other[:40]!r}")
+    return RedirectResponse("/runners", 303)
+
+
+def _open(tx: Tx) -> tuple[dict[JobState, list[OpenJob]], dict[JobState, int]]:
+    return {state: views.open_jobs(tx, state, SHOWN) for state in views.OPEN}, views.counts(tx)
+
+
+async def queue(request: Request) -> Response:
+    """What runs where, what comes next, what waits and why."""
+    viewer = await reader(request)
+    words, _ = speak(request)
+    found, counts = await site_of(request).engine.db.read(_open)
+    return render(
+        request,
+        "queue.html",
+        viewer,
+        title=words.plain("Queue"),
+        live=("queue", "events"),
+        crumbs=(Crumb(words.plain("Queue"), "/queue"),),
+        found=[(state.value, found[state], counts[state]) for state in views.OPEN],
+        heading=_queue_heading(counts, words),
+        shown=SHOWN,
+    )
+
+
+def _queue_heading(counts: dict[JobState, int], words: Words) -> Markup:
+    if not any(counts.values()):
+        return words("Nothing runs and nothing waits")
+    return words(
+        "{running} running, {queued} queued, {waiting} waiting",
+        running=counts[JobState.RUNNING],
+        queued=counts[JobState.QUEUED],
+        waiting=counts[JobState.WAITING],
+    )

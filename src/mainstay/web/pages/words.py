@@ -1,0 +1,79 @@
+"""What pages say, in the reader's language. English is written in the templates; other languages are files in `words/`.
+
+A file holds one table: the English text as written, and its translation with the same `{places}`.
+"""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from markupsafe import Markup, escape
+from starlette.requests import Request
+
+FOLDER = Path(__file__).parent / "words"
+LANGUAGES = {"en": "English", "zh-CN": "简体中文"}
+COOKIE = "mainstay_language"
+
+
+class Words:
+    """Says things in one language."""
+
+    __slots__ = ("_known", "language")
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._known = catalogue(language)
+
+    def __call__(self, text: str, /, **values: object) -> Markup:
+        """`text` in this language with `values` in its places. Values that are not markup are escaped."""
+        said = Markup(escape(self._known.get(text, text)))  # noqa: S704 - escaped on the same line
+        return said.format(**values) if values else said
+
+    def plain(self, text: str, /, **values: object) -> str:
+        """The same for what is not HTML."""
+        said = self._known.get(text, text)
+        return said.format(**values) if values else said
+
+    def count(self, number: int, one: str, many: str, /, **values: object) -> Markup:
+        """`one` or `many` with the place `{n}`."""
+        return self(one if number == 1 else many, n=f"{number:,}", **values)
+
+
+@cache
+def catalogue(language: str) -> dict[str, str]:
+    """All translations of a language; empty for English."""
+    if language == "en":
+        return {}
+    with (FOLDER / f"{language}.toml").open("rb") as file:
+        return dict(tomllib.load(file)["words"])
+
+
+@cache
+def words_in(language: str) -> Words:
+    """The words of a language."""
+    return Words(language)
+
+
+def words_of(request: Request) -> Words:
+    """The reader's language: as chosen, else as the browser asks for it."""
+    chosen = request.cookies.get(COOKIE)
+    if chosen in LANGUAGES:
+        return words_in(chosen)
+    return words_in(preferred(request.headers.get("accept-language", "")))
+
+
+def preferred(header: str) -> str:
+    """The first of our languages that an Accept-Language header names, by its weights."""
+    wanted: list[tuple[float, str]] = []
+    for part in header[:500].split(","):
+        name, _, weight = part.strip().partition(";q=")
+        try:
+            wanted.append((-float(weight or 1), name.lower()))
+        except ValueError:
+            continue
+    for _, name in sorted(wanted, key=lambda each: each[0]):
+        if name.startswith("zh"):
+            return "zh-CN"
+        if name.startswith("en"):
+            return "en"
+    return "en"
