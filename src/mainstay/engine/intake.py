@@ -179,6 +179,13 @@ class Intake:
         await self._database.write(_went_wrong, repository, str(error), failures, next_at, now)
         return pause
 
+    async def ensure(self, repository_id: int, commit: str) -> None:
+        """Have a commit in this server's mirror that another server took in. Raises what the look raises."""
+        mirror = self._repositories.mirrors.of(repository_id)
+        await mirror.create()
+        if await mirror.commit_of(commit) is None and repository_id in self._watched:
+            await self.look(repository_id, "poll")
+
     async def _take_in(self, repository: Repository, noticed_by: str, since: str | None) -> None:
         """Find the moves of a repository's refs and store them with their builds."""
         mirror = self._repositories.mirrors.of(repository.id)
@@ -193,11 +200,15 @@ class Intake:
                 repository = await self._database.write(repositories.set_default_ref, repository.id, told.head)
         known = await self._database.read(repositories.reached, repository.id)
         moves = intake_flow.moves(known, seen, repository)
-        if not moves:
-            return
         first_sight = repository.seen_at is None and not known
         if repository.url is not None:
-            await mirror.fetch(repository.url, {move.ref: move.new for move in moves}, access)
+            # Not only what is news: another server on this database may have stored it, and brought it to its mirror.
+            here = await mirror.refs()
+            wants = {ref: sha for ref, sha in seen.items() if here.get(ref) != sha} | dict.fromkeys(here.keys() - seen)
+            if wants:
+                await mirror.fetch(repository.url, wants, access)
+        if not moves:
+            return
         # The tips of other refs in this look get builds of their own: here they are no backlog.
         tips = {move.new for move in moves if move.new is not None}
         for move in moves:
@@ -332,9 +343,10 @@ def _store(
     arrived: _Arrived | None,
     now: datetime,
 ) -> None:
+    repositories.lock(tx, repository.id)  # another server may be storing the same push
     repositories.keep_commits(tx, repository.id, commits)
     push_id = None
-    if arrived is not None:
+    if arrived is not None and repositories.reached(tx, repository.id).get(arrived.move.ref) != arrived.move.new:
         move, how = arrived.move, arrived.noticed_by
         push_id = repositories.add_push(tx, repository.id, move, how, arrived.commits, arrived.note, now)
         repositories.move_ref(tx, repository.id, move, now)

@@ -172,7 +172,11 @@ class Engine:
 
     async def source_allowed(self, token: str, repository: str) -> bool:
         """Whether a running attempt's token opens that repository to read."""
-        return await self.db.read(jobs.opens, tokens.hash_of(token), repository)
+        source = await self.db.read(jobs.opened_by, tokens.hash_of(token), repository)
+        if source is None:
+            return False
+        await self.intake.ensure(*source)
+        return True
 
     # -- people ----------------------------------------------------------------------------------------------------
 

@@ -221,15 +221,17 @@ def record_progress(
     )
 
 
-def opens(tx: Tx, token_hash: str, repository: str) -> bool:
-    """Whether a source token belongs to a running attempt of that repository."""
+def opened_by(tx: Tx, token_hash: str, repository: str) -> tuple[int, str] | None:
+    """The repository and commit that a running attempt's source token opens; None when not this repository."""
     query = (
-        select(jobs.c.id)
+        select(builds.c.repository_id, builds.c.commit)
+        .join(jobs, jobs.c.build_id == builds.c.id)
         .join(attempts, attempts.c.job_id == jobs.c.id)
-        .join(repositories, repositories.c.id == jobs.c.repository_id)
+        .join(repositories, repositories.c.id == builds.c.repository_id)
         .where(attempts.c.source_token == token_hash, attempts.c.state == "running", repositories.c.name == repository)
     )
-    return tx.conn.execute(query).first() is not None
+    row = tx.conn.execute(query).first()
+    return None if row is None else (row.repository_id, row.commit)
 
 
 def open_in_group(tx: Tx, repository_id: int, group: str) -> list[Any]:

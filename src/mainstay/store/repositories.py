@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select, update
 from mainstay.model.errors import Conflict, NotFound
 from mainstay.model.repository import Commit, CommitPolicy, Push, RefMove, Repository
 from mainstay.store.database import Tx
-from mainstay.store.dialect import insert_ignore, upsert
+from mainstay.store.dialect import for_update, insert_ignore, upsert
 from mainstay.store.schema import commits, pushes, refs, repositories
 
 
@@ -100,6 +100,11 @@ def set_key(tx: Tx, repository_id: int, public: str, sealed: bytes) -> None:
 def set_default_ref(tx: Tx, repository_id: int, ref: str) -> Repository:
     """Keep which branch is the default one."""
     return change(tx, repository_id, default_ref=ref)
+
+
+def lock(tx: Tx, repository_id: int) -> None:
+    """Let nobody else store pushes of this repository until the transaction ends."""
+    tx.conn.execute(for_update(tx, select(repositories.c.id).where(repositories.c.id == repository_id)))
 
 
 def sealed_key(tx: Tx, repository_id: int) -> bytes | None:
