@@ -81,8 +81,8 @@ def no_git_left_running() -> Iterator[None]:
     yield
     left = []
     for children in Path("/proc/self/task").glob("*/children"):
-        for child in children.read_text().split():
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # a thread or child that ended meanwhile
+            for child in children.read_text().split():
                 stat = Path(f"/proc/{child}/stat").read_text()
                 if stat[stat.index("(") + 1 :].startswith("git"):
                     left.append(stat)

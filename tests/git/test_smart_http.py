@@ -204,7 +204,7 @@ async def test_a_compressed_request_is_understood(origin: Origin, served: Served
     ("body", "encoding", "status"),
     [
         (b"not gzip", "gzip", 422),
-        (gzip.compress(b"0000")[:-4], "gzip", 422),
+        (gzip.compress(b"0000", mtime=0)[:-4], "gzip", 422),
         (b"x", "br", 422),
     ],
 )

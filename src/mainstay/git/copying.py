@@ -55,6 +55,8 @@ async def few_missing(source: ObjectReader, target: ObjectReader, wants: list[st
     left = BYTES_LIMIT
     pending = list(dict.fromkeys(wants))
     while pending:
+        # Most of a tree is as it was in the commit before, which was read when it was planned.
+        pending = [sha for sha in pending if not target.names(sha)]
         known = await target.infos(pending)
         missing = [sha for sha, info in zip(pending, known, strict=True) if info is None]
         if len(few.objects) + len(missing) > OBJECTS_LIMIT:

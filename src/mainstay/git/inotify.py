@@ -1,7 +1,7 @@
 """Linux's inotify on the running loop: one descriptor for any number of folders, no thread, nothing done while idle.
 
-watchfiles, the usual choice, needs a thread that wakes up every `step` milliseconds: at a step of 5 (for a latency of
-3 ms) 0.8 % of a core while nothing happens. This gives 0.1 ms and none.
+watchfiles, the usual choice, has a thread that wakes up every `step` milliseconds: a step of 5 notices a push after
+6 ms and costs 0.5 % of a core while nothing happens, a step of 1 after 2.4 ms for 1.7 %. This takes 0.1 ms and nothing.
 """
 
 import asyncio

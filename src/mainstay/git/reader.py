@@ -75,6 +75,11 @@ class ObjectReader:
         self._standing = standing
         self._trees: OrderedDict[str, tuple[Entry, ...]] = OrderedDict()
         self._remembered = 0
+        self._named: set[str] = set()
+
+    def names(self, sha: str) -> bool:
+        """Whether a tree read here names this object: then, where trees are whole, it is there. False says nothing."""
+        return sha in self._named
 
     async def infos(self, names: Sequence[str]) -> list[Info | None]:
         """Id, kind and size of each name; None where there is no such object. Names are ids or checked refs."""
@@ -174,6 +179,9 @@ class ObjectReader:
     def _remember(self, sha: str, entries: tuple[Entry, ...]) -> None:
         self._trees[sha] = entries
         self._remembered += len(entries)
+        if len(self._named) > 2 * REMEMBERED_ENTRIES:
+            self._named.clear()
+        self._named.update(entry.sha for entry in entries)
         while self._remembered > REMEMBERED_ENTRIES and len(self._trees) > 1:
             _, dropped = self._trees.popitem(last=False)
             self._remembered -= len(dropped)
