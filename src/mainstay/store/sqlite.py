@@ -278,7 +278,7 @@ class SqliteDatabase(Database):
         engine = engine_for(self.path, WRITER_CACHE_KIB, query_only=False, foreign_keys=False)
         try:
             with engine.connect() as conn:
-                if _raw(conn).execute("PRAGMA journal_mode=WAL").fetchone() != ("wal",):
+                if _journal_mode(_raw(conn)) != "wal":
                     raise Unavailable(f"Cannot use {self.where}: its file system does not allow WAL (shared memory).")
                 if migrations.revision_of(conn) != migrations.HEAD:
                     self._migrate(conn)
@@ -325,6 +325,18 @@ def _raw(conn: Connection) -> sqlite3.Connection:
     raw = conn.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection)
     return raw
+
+
+def _journal_mode(raw: sqlite3.Connection) -> str:
+    """Choose WAL; the mode the file then has. SQLite itself does not wait for others that change it too."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            return str(raw.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _path_of(url: str) -> Path:
