@@ -20,7 +20,7 @@ MAINSTAY = str(Path(sys.executable).with_name("mainstay"))
 class Empty(BaseHTTPRequestHandler):
     """Answers every request with an empty list."""
 
-    def do_GET(self) -> None:  # noqa: N802 (named by the base class)
+    def do_GET(self) -> None:
         body = json.dumps({"items": [], "next": None}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

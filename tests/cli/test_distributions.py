@@ -23,11 +23,9 @@ def run(*command: object) -> str:
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Both wheels by the name of their distribution."""
     out = tmp_path_factory.mktemp("wheels")
+    build = (sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--out-dir", out)
     for project in (ROOT, ROOT / "packages" / "runner"):
-        run(
-            sys.executable, "-m", "uv", "build", "--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable,
-            "--out-dir", out, project,
-        )  # fmt: skip
+        run(*build, "--python", sys.executable, project)
     return {wheel.name.partition("-")[0]: wheel for wheel in out.glob("*.whl")}
 
 

@@ -70,7 +70,9 @@ class _Reader:
                 self._heading(job, number)
                 if not self._print(number, follow=follow):
                     reason = f": {job['reason']}" if job["reason"] else ""
-                    self._messages.line(f"{job['name']}, attempt {number}, printed nothing; it is {job['state']}{reason}")
+                    self._messages.line(
+                        f"{job['name']}, attempt {number}, printed nothing; it is {job['state']}{reason}"
+                    )
                 done = number
             elif attempt is not None and not (follow and job["state"] in OPEN_STATES):
                 raise NotFound(f"{job['name']} has no attempt {attempt}; it has had {len(known)}.")

@@ -55,7 +55,7 @@ def runner_token(server: Server, name: str | None, as_json: bool) -> None:
 
     \b
     Example: start a runner on another machine
-      MAINSTAY_TOKEN=$(mainstay runner-token) mainstay runner --server https://ci.example.org
+      MAINSTAY_RUNNER_TOKEN=$(mainstay runner-token) mainstay runner --server https://ci.example.org
     """
     answer = server.post("/runner-tokens", {"name": name} if name else {})
     if as_json:

@@ -33,7 +33,7 @@ labels_option = click.option(
 )
 executor_option = click.option(
     "--executor",
-    type=click.Choice(["process", "bubblewrap", "container"]),
+    type=click.Choice(["process", "bubblewrap"]),
     help="How jobs are kept apart from the machine. Without it: bubblewrap where it works.",
 )
 
@@ -114,36 +114,31 @@ def server(verbose: bool, **where: Any) -> int:
 
 @click.command()
 @click.option("--server", "server_url", metavar="URL", help=f"The server to work for ({settings.URL.name}).")
-@click.option("--token", metavar="T", help=f"A token from `mainstay runner-token` ({settings.TOKEN.name}).")
+@click.option("--token", metavar="T", help=f"From `mainstay runner-token` ({settings.RUNNER_TOKEN.name}).")
+@click.option("--token-file", metavar="FILE", help="Read the token from this file.")
 @click.option("--name", help="What it is called. Without it: the name of this machine.")
 @labels_option
-@click.option("--capacity", type=click.IntRange(1, 1000), help="How many jobs at once. Without it: one per two cores.")
+@click.option("--capacity", type=click.IntRange(1, 512), default=1, show_default=True, help="How many jobs at once.")
 @executor_option
 @click.option("--once", is_flag=True, help="End after one job.")
-@data_option
+@click.option("--data", metavar="DIR", help="Its own folder. Without it: one in the user's data folder.")
 @verbose_option
-def runner(server_url: str | None, token: str | None, data: str | None, **how: Any) -> int:
+def runner(server_url: str | None, **how: Any) -> int:
     """Start a runner that takes jobs from a server.
 
     It calls the server, never the other way round. The small distribution `mainstay-runner` has this command alone.
 
     \b
     Example:
-      mainstay runner --server https://ci.example.org --token mst_... --labels linux,gpu --capacity 4
+      mainstay runner --server https://ci.example.org --token mst_... --labels gpu --capacity 4
     """
-    from mainstay.runner.main import main  # noqa: PLC0415  (start-up time)
+    from mainstay.runner.command import main  # noqa: PLC0415  (start-up time)
 
-    target = settings.find_server(server_url, token, data)
-    if target.token is None:
-        raise click.UsageError(
-            f"A runner needs a token: --token or {settings.TOKEN.name}; `mainstay runner-token` makes one."
-        )
-    arguments = ["--server", target.url]
-    for option, value in how.items():
+    arguments = ["--server", settings.find_server(server_url, None, None).url]
+    for name, value in how.items():
+        option = f"--{name.replace('_', '-')}"
         if value is True:
-            arguments.append(f"--{option}")
+            arguments.append(option)
         elif value:
-            arguments += [f"--{option}", str(value)]
-    if data:
-        arguments += ["--data", data]
-    return main(arguments, token=target.token)
+            arguments += [option, str(value)]
+    return main(arguments)

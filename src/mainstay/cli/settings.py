@@ -33,7 +33,13 @@ TOKEN = Setting(
     "MAINSTAY_TOKEN",
     "--token",
     "the token that a running `mainstay up` left in the data folder, for that server only",
-    "The token that proves who asks: a person's for client commands, a runner's for `mainstay runner`.",
+    "The token that proves who asks.",
+)
+RUNNER_TOKEN = Setting(
+    "MAINSTAY_RUNNER_TOKEN",
+    "--token",
+    "none",
+    "For `mainstay runner` and `mainstay-runner`: the token that `mainstay runner-token` made.",
 )
 DATA = Setting(
     "MAINSTAY_DATA",
@@ -61,7 +67,7 @@ PUBLIC_URL = Setting(
 )
 NO_COLOR = Setting("NO_COLOR", None, "unset: colours on a terminal, none elsewhere", "Set to anything: no colours.")
 
-SETTINGS = (URL, TOKEN, DATA, DATABASE, BLOBS, PUBLIC_URL, NO_COLOR)
+SETTINGS = (URL, TOKEN, RUNNER_TOKEN, DATA, DATABASE, BLOBS, PUBLIC_URL, NO_COLOR)
 
 
 @dataclass(frozen=True, slots=True)
