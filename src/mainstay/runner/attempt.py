@@ -1,5 +1,6 @@
 """One attempt on this runner: the job, its journal and its delivery, from the assignment to the stored end."""
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
@@ -41,6 +42,8 @@ class Attempt:
         )
         self.delivery = Delivery(self.journal, calls, machine.threads, lambda: self._output.ready_bytes, greet)
         self.job = Job(assignment, machine, self._output, self._tell, self._keep)
+        self.over = asyncio.Event()
+        """Set when the job has ended and its end is written down."""
 
     async def run(self) -> None:
         """Run the job and write down how it ended. Never raises."""

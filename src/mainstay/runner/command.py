@@ -14,7 +14,7 @@ from pathlib import Path
 from mainstay import __version__
 from mainstay.model.errors import BadInput, MainstayError
 from mainstay.runner.config import Config
-from mainstay.runner.loop import Runner, describe
+from mainstay.runner.loop import Runner
 
 TOKEN = "MAINSTAY_RUNNER_TOKEN"  # noqa: S105  (a variable's name)
 
@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(config: Config) -> int:
     """Run a runner in this process. Raises MainstayError when it cannot begin."""
-    logging.getLogger(__name__).info(describe(config))
+    what = "mainstay-runner %s, process %d: %s for %s, in %s"
+    logging.getLogger(__name__).info(what, __version__, os.getpid(), config.name, config.server, config.data)
     try:
         return asyncio.run(Runner(config).run())
     except OSError as error:

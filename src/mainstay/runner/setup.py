@@ -1,6 +1,7 @@
 """Makes everything a runner needs before its first job, and takes it down again."""
 
 import fcntl
+import logging
 import os
 import secrets
 import shutil
@@ -20,6 +21,8 @@ from mainstay.runner.threads import Threads
 from mainstay.runner.trash import Trash
 from mainstay.runner.trees import Trees
 
+log = logging.getLogger(__name__)
+
 THREADS_PER_JOB = 4
 THREADS_BESIDE = 8
 
@@ -31,8 +34,6 @@ class Premises:
     machine: Machine
     journals: Journals
     lock_fd: int
-    leftovers: int
-    """Processes of an earlier run that were ended."""
 
 
 def lock(data: Path) -> int:
@@ -58,6 +59,8 @@ async def open_premises(config: Config, server: str) -> Premises:
     zygote = Zygote()
     await zygote.start()  # first of all: it is forked from a process that is still small
     leftovers = await threads.run(end_leftovers, owner)
+    if leftovers:
+        log.warning("ended %d processes that an earlier run had left", leftovers)
     mirrors = config.mirrors.resolve() if config.mirrors else None
     hidden = [data, *([mirrors.parent] if mirrors else [])]
     trees = Trees(data, mirrors, config.capacity)
@@ -85,7 +88,7 @@ async def open_premises(config: Config, server: str) -> Premises:
         threads=threads,
         trash=trash,
     )
-    return Premises(machine, Journals(data / "journal"), lock_fd, leftovers)
+    return Premises(machine, Journals(data / "journal"), lock_fd)
 
 
 async def close_premises(premises: Premises) -> None:

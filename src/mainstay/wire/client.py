@@ -286,6 +286,8 @@ def _plain(error: BaseException) -> str:
         return "it does not answer"
     if isinstance(error, urllib3.exceptions.ReadTimeoutError):
         return "it took too long to answer"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "the connection broke"
     return str(error)
 
 
