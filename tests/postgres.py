@@ -144,6 +144,7 @@ def _start_guard(programs: Path, shared: Path) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,  # An interrupt in the terminal is for the tests, not for it.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert guard.stdout is not None
     with guard.stdout:
