@@ -89,6 +89,18 @@ async def test_an_environment_larger_than_a_socket_buffer_arrives() -> None:
     assert (ended.code, output) == (0, b"100000 100000\n")
 
 
+async def test_a_run_that_was_given_up_does_not_stand_in_the_way_of_the_next(word: str) -> None:
+    async with zygote() as one:
+        keeper = await one.keeper("owner:1")
+        running = asyncio.ensure_future(step(keeper, "sleep", "600"))
+        await asyncio.sleep(0.05)
+        running.cancel()
+        await asyncio.wait([running])
+        await keeper.terminate(5)
+        assert (await step(keeper, "sh", "-c", "exit 4"))[0].code == 4
+        assert await keeper.end() == 0
+
+
 async def test_a_daemon_that_cleared_its_environment_is_found_and_ended(word: str) -> None:
     async with zygote() as one:
         keeper = await one.keeper("owner:1")

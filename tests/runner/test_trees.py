@@ -206,6 +206,18 @@ async def test_a_commit_the_servers_mirror_lacks_is_fetched(upstream: Upstream, 
     await trees.close()
 
 
+async def test_object_stores_behind_the_mirror_are_named_too(
+    upstream: Upstream, commits: list[str], tmp_path: Path
+) -> None:
+    shutil.rmtree(upstream.mirror)
+    git(upstream.work, "clone", "-q", "--mirror", "--shared", str(upstream.work), str(upstream.mirror))
+    trees = await opened(tmp_path, upstream)
+    tree = await trees.acquire(upstream.source(commits[0]), upstream.fetch)
+    assert tree.readable == (upstream.mirror / "objects", upstream.work / ".git/objects")
+    assert shows_only_the_commit(tree)
+    await trees.close()
+
+
 async def test_trees_are_kept_and_the_one_with_the_same_commit_is_taken(
     upstream: Upstream, commits: list[str], tmp_path: Path
 ) -> None:
@@ -570,7 +582,7 @@ async def test_a_fetch_that_fails_passes_through_and_costs_no_tree(
 async def test_a_full_disk_is_told_in_words_and_the_runner_goes_on(
     upstream: Upstream, commits: list[str], tmp_path: Path
 ) -> None:
-    """On a small file system where one can be mounted, else by an error in the place of git's."""
+    """On a small file system, where one can be mounted."""
     upstream.write("big", os.urandom(3 << 20).hex())
     big = upstream.commit("too big")
     upstream.publish()

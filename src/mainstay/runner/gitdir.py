@@ -90,6 +90,17 @@ def write_for_job(
         (origin / "config").write_text(_format(sha256) + "\tbare = true\n")
 
 
+def with_alternates(stores: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Object folders and those that they refer to in their turn: all that git will read."""
+    found = list(stores)
+    for store in found:  # grows while it is read, as git follows them too
+        for line in _lines(store / "info/alternates"):
+            other = Path(os.path.normpath(store / line))
+            if line and not line.startswith("#") and other not in found:
+                found.append(other)
+    return tuple(found)
+
+
 def set_stores(folder: Path, stores: tuple[Path, ...]) -> None:
     """Say where the objects of a git folder lie."""
     (folder / "objects/info/alternates").write_bytes(b"".join(os.fsencode(store) + b"\n" for store in stores))

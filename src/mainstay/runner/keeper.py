@@ -69,7 +69,7 @@ class _Line:
         """Send an order now; the future is its answer, or KeeperLost. Asking twice waits for the same answer."""
         key = (answer, number)
         waiting = self._waiting.get(key)
-        if waiting is None:
+        if waiting is None or waiting.done():  # done: whoever waited was cancelled
             waiting = self._waiting[key] = self._loop.create_future()
             self.tell(message, fd)
         return waiting

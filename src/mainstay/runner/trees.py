@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 
 from mainstay.git.process import GitError
 from mainstay.model.errors import MainstayError
-from mainstay.runner.gitdir import Refs, read_refs, write_for_job
+from mainstay.runner.gitdir import Refs, read_refs, with_alternates, write_for_job
 from mainstay.runner.index import IndexUnreadable
 from mainstay.runner.slot import Slot, taken_over
 from mainstay.runner.sweep import Doubtful
@@ -127,7 +127,7 @@ class Trees:
             if isinstance(error, (GitError, OSError, IndexUnreadable)):
                 raise TreeBroken(self._in_words(source, error)) from error
             raise
-        return Tree(slot.work, source.commit, stores, slot.folder)
+        return Tree(slot.work, source.commit, with_alternates(stores), slot.folder)
 
     async def release(self, tree: Tree) -> None:
         """Give it back: swept clean for the next job, or thrown away. Never raises. Not on the critical path."""
