@@ -39,6 +39,26 @@ def test_the_next_time_is_found(line: str, after: str, due: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "after", "due"),
+    [
+        ("30 9 * * *", "2026-01-01 00:00", "2026-01-01 08:30"),
+        ("30 9 * * *", "2026-07-01 00:00", "2026-07-01 07:30"),
+        ("30 2 * * *", "2026-03-29 00:00", "2026-03-29 01:30"),
+        ("30 2 * * *", "2026-10-25 00:00", "2026-10-25 00:30"),
+        ("30 2 * * *", "2026-10-25 00:30", "2026-10-26 01:30"),
+    ],
+)
+def test_a_time_zone_moves_with_its_summer_time(line: str, after: str, due: str) -> None:
+    assert next_after(parse(line, "Europe/Berlin"), at(after)) == at(due)
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/City", "../etc/passwd", "", "x" * 5000])
+def test_an_unknown_time_zone_is_refused(zone: str) -> None:
+    with pytest.raises(BadCron, match="time zone"):
+        parse("0 0 * * *", zone)
+
+
+@pytest.mark.parametrize(
     ("line", "words"),
     [
         ("* * * *", "five fields"), ("@daily", "@daily are not supported"), ("60 * * * *", "goes from 0 to 59"),

@@ -260,7 +260,7 @@ def test_a_large_repository_is_detected_quickly_and_few_files_are_read() -> None
             return UNITTEST
 
     files = Counting()
-    before = time.perf_counter()
+    before = time.thread_time()
     assert detect(files).source == "detected: unittest"
-    assert time.perf_counter() - before < 2
+    assert time.thread_time() - before < 2
     assert files.reads <= MAX_TEST_FILES + 10

@@ -303,11 +303,11 @@ def test_256_jobs_are_worked_out_within_their_time() -> None:
     )
     files = MemoryFiles({".mainstay/a.yml": text.encode()})
     (plan,) = plans_for(files, TriggerEvent("push", "refs/heads/main"))
-    before = time.perf_counter()
+    before = time.thread_time()
     assert plans_for(files, TriggerEvent("push", "refs/heads/main")) == [plan]
     ended = [Ended("j0")]
     found = [each for job in plan.jobs for each in instances(job, job_contexts(plan, job, BASE, ended))]
-    assert time.perf_counter() - before < 0.25, "50 ms are promised; a busy test machine gets more"
+    assert time.thread_time() - before < 0.25, "50 ms are promised; a busy test machine gets more"
     assert len(found) == 256
 
 
@@ -319,6 +319,6 @@ def test_a_matrix_of_256_is_worked_out_within_its_time() -> None:
         labels=("${{ matrix.a == 1 && 'x' || 'ubuntu-latest' }}",),
         matrix=Matrix(axes),
     )
-    before = time.perf_counter()
+    before = time.thread_time()
     assert len(of(job)) == 256
-    assert time.perf_counter() - before < 0.25
+    assert time.thread_time() - before < 0.25

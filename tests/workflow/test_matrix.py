@@ -112,9 +112,9 @@ def test_names_show_the_values_of_the_axes() -> None:
 
 def test_expanding_256_jobs_is_quick() -> None:
     matrix = Matrix({"a": list(range(16)), "b": list(range(16))}, include=[{"a": n, "c": n} for n in range(16)])
-    before = time.perf_counter()
+    before = time.thread_time()
     assert len(expand(matrix, Scope())) == 256
-    assert time.perf_counter() - before < 0.1
+    assert time.thread_time() - before < 0.1
 
 
 VALUES = st.integers(0, 3) | st.sampled_from(["a", "b", None, True])

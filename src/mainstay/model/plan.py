@@ -50,6 +50,10 @@ class Service:
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     options: str = ""
+    entrypoint: str = ""
+    """Template; of services only. Empty: the image's own."""
+    command: str = ""
+    """Template; of services only."""
     credentials: dict[str, str] = field(default_factory=dict)
 
 

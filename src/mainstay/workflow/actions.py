@@ -57,6 +57,12 @@ ADVICE = MappingProxyType(
         "docker/build-push-action": "run: docker build ...",
         "docker/setup-buildx-action": "leave it out: docker build brings buildx",
         "docker/login-action": "run: docker login ... with the password on standard input",
+        "hynek/setup-cached-uv": "use astral-sh/setup-uv",
+        "andremiras/coveralls-python-action": "use coverallsapp/github-action",
+        "tj-actions/changed-files": "use dorny/paths-filter",
+        "zizmorcore/zizmor-action": "run: uvx zizmor .",
+        "github/codeql-action/autobuild": "leave this workflow to the forge",
+        "github/codeql-action/upload-sarif": "keep the file with actions/upload-artifact",
         "github/codeql-action/init": "leave this workflow to the forge",
         "github/codeql-action/analyze": "leave this workflow to the forge",
     }

@@ -5,6 +5,7 @@ from mainstay.workflow.reading import Reading
 from mainstay.workflow.yaml import Node, Scalar
 
 KEYS = ("image", "credentials", "env", "ports", "volumes", "options")
+SERVICE_KEYS = (*KEYS, "entrypoint", "command")
 CONTAINER = "jobs.<job_id>.container"
 SERVICES = "jobs.<job_id>.services"
 
@@ -32,7 +33,7 @@ def _service(reading: Reading, node: Node, key: str, inner: str, what: str) -> S
     if isinstance(node, Scalar):
         image = reading.template(node, key, what)
         return Service(image.removeprefix("docker://")) if image else None
-    found = reading.mapping(node, what, KEYS)
+    found = reading.mapping(node, what, SERVICE_KEYS if key == SERVICES else KEYS)
     if found is None:
         return None
     entries = found.entries
@@ -53,5 +54,7 @@ def _service(reading: Reading, node: Node, key: str, inner: str, what: str) -> S
         ports=listed("ports"),
         volumes=listed("volumes"),
         options=reading.template(entries.get("options"), key, f'"options" of {what}') or "",
+        entrypoint=reading.template(entries.get("entrypoint"), key, f'"entrypoint" of {what}') or "",
+        command=reading.template(entries.get("command"), key, f'"command" of {what}') or "",
         credentials=reading.templates(entries.get("credentials"), f"{inner}.credentials", f'"credentials" of {what}'),
     )

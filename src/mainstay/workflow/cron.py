@@ -1,14 +1,16 @@
-"""Cron's five fields, as GitHub reads them, in UTC: parsing, and the next time after a given one."""
+"""Cron's five fields, as GitHub reads them, in UTC or a named time zone: parsing, and the next time after one."""
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mainstay.model.errors import BadInput
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 6))
+UTC_NAME = "UTC"
 FARTHEST_DAYS = 8 * 366
 """29 February comes again within eight years, always."""
 
@@ -32,6 +34,8 @@ class Cron:
     """0 is Sunday."""
     any_day: bool
     any_weekday: bool
+    zone: str = "UTC"
+    """The time zone by whose clock it is due, as in `Europe/Berlin`."""
 
     def on(self, day: datetime) -> bool:
         """Whether it is due at some time of that day."""
@@ -44,8 +48,12 @@ class Cron:
         return by_date or by_weekday
 
 
-def parse(text: str) -> Cron:
-    """Raises BadCron, also for a day that never comes (30 February)."""
+def parse(text: str, zone: str = UTC_NAME) -> Cron:
+    """Raises BadCron, also for a day that never comes (30 February) and a time zone that is not known."""
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadCron(f'"{zone[:50]}" is not a known time zone: write a name like Europe/Berlin') from None
     parts = text.split()
     if len(parts) != len(FIELDS) or len(text) > 200:
         said = "names like @daily are not supported" if text.strip().startswith("@") else f"this has {len(parts)}"
@@ -63,8 +71,9 @@ def parse(text: str) -> Cron:
         weekdays=frozenset(weekdays),
         any_day=parts[2].startswith("*"),
         any_weekday=parts[4].startswith("*"),
+        zone=zone,
     )
-    if next_after(cron, datetime(2000, 1, 1)) is None:  # noqa: DTZ001  (only whether there is any)
+    if _next_by_clock(cron, datetime(2000, 1, 1)) is None:  # noqa: DTZ001  (only whether there is any)
         raise BadCron(f'"{text}" never comes: no such month has such a day')
     return cron
 
@@ -100,7 +109,22 @@ def _number(text: str, what: str, low: int, high: int) -> int:
 
 
 def next_after(cron: Cron, moment: datetime) -> datetime | None:
-    """The first due minute after `moment` (UTC), with its time zone. None: there is none within eight years."""
+    """The first due minute after `moment`, in UTC; both know their zone. None: there is none within eight years.
+
+    A time that the clock passes twice (the end of summer time) is due once, the first time; one that it leaps over is
+    due when it has leapt.
+    """
+    zone = ZoneInfo(cron.zone)
+    local: datetime | None = moment.astimezone(zone).replace(tzinfo=None)
+    while local is not None and (local := _next_by_clock(cron, local)) is not None:
+        due = local.replace(tzinfo=zone).astimezone(UTC)
+        if due > moment:
+            return due
+    return None
+
+
+def _next_by_clock(cron: Cron, moment: datetime) -> datetime | None:
+    """The same for a clock on the wall, which knows no zone."""
     moment = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
     for hour in cron.hours if cron.on(moment) else ():
         for minute in cron.minutes:

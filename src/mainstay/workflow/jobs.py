@@ -10,18 +10,19 @@ from mainstay.workflow.matrix import read_matrix
 from mainstay.workflow.problems import suggestion
 from mainstay.workflow.reading import Reading, kind
 from mainstay.workflow.sizes import size_bytes
-from mainstay.workflow.steps import NAME, read_shell, read_steps
+from mainstay.workflow.steps import NAME, own_repository, read_shell, read_steps
 from mainstay.workflow.yaml import Mapping, Node, Scalar, as_json
 
 JOB = "jobs.<job_id>"
 COMMON = ("name", "needs", "if", "permissions", "concurrency", "strategy")
 KEYS = (*COMMON, "runs-on", "environment", "outputs", "env", "defaults", "steps", "timeout-minutes",
-        "continue-on-error", "container", "services", "snapshot")  # fmt: skip
+        "continue-on-error", "container", "services", "snapshot", "cancel-timeout-minutes")  # fmt: skip
 OUR_KEYS = ("run", "reports", "retry", "priority", "limits")
 CALL_KEYS = (*COMMON, "uses", "with", "secrets")
 PERMISSIONS = (
-    "actions", "artifact-metadata", "attestations", "checks", "contents", "deployments", "discussions", "id-token",
-    "issues", "models", "packages", "pages", "pull-requests", "repository-projects", "security-events", "statuses",
+    "actions", "artifact-metadata", "attestations", "checks", "contents", "copilot-requests", "deployments",
+    "discussions", "id-token", "issues", "models", "packages", "pages", "pull-requests", "repository-projects",
+    "security-events", "statuses", "vulnerability-alerts",
 )  # fmt: skip
 ENDS = ("lost", "broken")
 """After which a job may be tried again by itself; a failed test is never one of them."""
@@ -83,7 +84,7 @@ def read_jobs(
 def _calling(reading: Reading, key: str, node: Mapping) -> CallingJob:
     reading.mapping(node, f'the job "{key}", which calls a workflow', CALL_KEYS)
     entries = node.entries
-    uses = reading.text(entries["uses"], '"uses"') or ""
+    uses = own_repository(reading.text(entries["uses"], '"uses"') or "")
     inputs = {}
     given = entries.get("with")
     for name, value in reading.entries(given, '"with"') if given is not None else ():
@@ -144,8 +145,9 @@ def _job(
         environment=_environment(reading, entries.get("environment")),
         line=place.line,
     )
-    if "snapshot" in entries:
-        reading.problems.warning(node.keys["snapshot"], '"snapshot" has no meaning here and is left out')
+    for name in ("snapshot", "cancel-timeout-minutes"):
+        if name in entries:
+            reading.problems.warning(node.keys[name], f'"{name}" has no meaning here and is left out')
     return _with_our_keys(reading, job, entries) if reading.ours else job
 
 
@@ -224,16 +226,21 @@ def read_concurrency(reading: Reading, node: Node | None, key: str) -> Concurren
     if isinstance(node, Scalar):
         group = reading.template(node, key, '"concurrency"')
         return Concurrency(group) if group else None
-    known = ("group", "cancel-in-progress", *(("in-order",) if reading.ours else ()))
+    known = ("group", "cancel-in-progress", "queue", *(("in-order",) if reading.ours else ()))
     found = reading.mapping(node, '"concurrency"', known)
     group = reading.template(found.entries.get("group"), key, '"group"') if found is not None else None
     if found is None or not group:
         reading.problems.error(node, '"concurrency" needs a "group"')
         return None
+    queue = reading.text(found.entries.get("queue"), '"queue"') or "single"
+    if queue not in ("single", "max"):
+        reading.problems.error(
+            found.entries["queue"], '"queue" must be single (the newest waits) or max (all wait, in order)'
+        )
     return Concurrency(
         group,
         reading.flag(found.entries.get("cancel-in-progress"), key, '"cancel-in-progress"'),
-        reading.flag(found.entries.get("in-order"), None, '"in-order"') == "true",
+        queue == "max" or reading.flag(found.entries.get("in-order"), None, '"in-order"') == "true",
     )
 
 

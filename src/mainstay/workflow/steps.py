@@ -9,6 +9,8 @@ from mainstay.workflow.yaml import Mapping, Node, Scalar
 
 KEYS = ("id", "if", "name", "uses", "run", "working-directory", "shell", "with", "env", "continue-on-error",
         "timeout-minutes")  # fmt: skip
+IN_BACKGROUND = ("background", "wait", "wait-all", "cancel")
+"""Keys of steps that run beside others, which is not supported."""
 SHELLS = ("bash", "sh", "python")
 WINDOWS_SHELLS = ("pwsh", "powershell", "cmd")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
@@ -52,9 +54,14 @@ def _note_id(reading: Reading, node: Node | None, ids: dict[str, Scalar]) -> Non
 
 
 def _step(reading: Reading, node: Node, within: str) -> Step | None:
-    found = reading.mapping(node, "a step", KEYS)
+    found = reading.mapping(node, "a step", (*KEYS, *IN_BACKGROUND))
     if found is None:
         return None
+    for name in IN_BACKGROUND:
+        if name in found.entries:
+            message = f'steps in the background ("{name}") are not run here: start the program with & in one script'
+            reading.problems.error(found.keys[name], message)
+            return None
     entries = found.entries
     run, uses = entries.get("run"), entries.get("uses")
     if run is None and uses is None:
@@ -97,11 +104,17 @@ def _script(reading: Reading, node: Node | None, key: str) -> str | None:
     return text
 
 
+def own_repository(uses: str) -> str:
+    """`$/path` is GitHub's newer way to write a path in the repository and at the commit of the file itself."""
+    return "./" + uses[2:] if uses.startswith("$/") else uses
+
+
 def _action(reading: Reading, node: Node | None) -> str | None:
     """What `uses` names: its form is checked here, whether it can run by `check`."""
     text = reading.text(node, '"uses"')
     if node is None or text is None or "${{" in text:
         return text
+    text = own_repository(text)
     if text.startswith(("./", "docker://")) or REMOTE_ACTION.match(text):
         return text
     hint = ": add @ and a version" if text.count("/") >= 1 and "@" not in text else ""

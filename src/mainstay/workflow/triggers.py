@@ -263,15 +263,16 @@ def _filter(reading: Reading, node: Node, name: str) -> Filter | None:
 def _schedules(reading: Reading, node: Node | None) -> tuple[cron.Cron, ...]:
     found = []
     for item in reading.items(node, '"schedule"') if node is not None else ():
-        entry = reading.mapping(item, "an entry of schedule", ("cron",))
+        entry = reading.mapping(item, "an entry of schedule", ("cron", "timezone"))
         value = entry.entries.get("cron") if entry is not None else None
         if entry is not None and value is None:
             reading.problems.error(item, "an entry of schedule needs a cron line: - cron: '0 6 * * 1'")
         text = reading.text(value, '"cron"')
-        if value is None or text is None:
+        if entry is None or value is None or text is None:
             continue
+        zone = reading.text(entry.entries.get("timezone"), '"timezone"') or cron.UTC_NAME
         try:
-            found.append(cron.parse(text))
+            found.append(cron.parse(text, zone))
         except cron.BadCron as error:
             reading.problems.error(value, error.message)
     return tuple(found)
