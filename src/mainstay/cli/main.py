@@ -34,6 +34,7 @@ COMMANDS = {
     "up": Entry("serve:up", RUN, "Start the server and its local runners in one."),
     "server": Entry("serve:server", RUN, "Start a server by itself."),
     "runner": Entry("serve:runner", RUN, "Start a runner that takes jobs from a server."),
+    "run": Entry("local:run", RUN, "Run a workflow here and now, without a server."),
     "check": Entry("local:check", RUN, "Say what of a repository's workflows runs here, and what does not."),
     "repo": Entry("repositories:repo", WATCH, "Watch repositories: add, list, show, set, remove, key."),
     "builds": Entry("builds:builds", WORK, "List builds, newest first."),
