@@ -152,6 +152,7 @@ class Stand:
         self.runners: list[Process] = []
         self.url = ""
         self.port = 0
+        self.runner_token = ""
 
     def up(self, runners: str = "1:2") -> "Stand":
         """Start `mainstay up`; on the port of the last time, so that others find it again."""
@@ -172,9 +173,10 @@ class Stand:
 
     def runner(self, name: str = "r1", *options: str, env: dict[str, str] | None = None) -> Process:
         """Start a runner by itself."""
-        token = self.call("POST", "/runner-tokens", {"name": "test"})["token"]
+        if not self.runner_token:
+            self.runner_token = self.call("POST", "/runner-tokens", {"name": "test"})["token"]
         arguments = ("mainstay.runner", "--server", self.url, "--name", name, "--data", str(self.data / name), *options)
-        process = Process(*arguments, data=self.data, env={"MAINSTAY_RUNNER_TOKEN": token} | (env or {}))
+        process = Process(*arguments, data=self.data, env={"MAINSTAY_RUNNER_TOKEN": self.runner_token} | (env or {}))
         self.runners.append(process)
         return process
 

@@ -97,14 +97,14 @@ def test_05_a_server_killed_during_a_test_gets_the_result_when_it_is_back(tmp_pa
     """The runner outlives the server and delivers what it finished meanwhile."""
     project = Project(tmp_path / "repositories")
     gate = tmp_path / "gate"
-    project.workflow(f"echo begun; while [ ! -e {gate} ]; do sleep 0.05; done; echo ended; touch {gate}.done")
+    project.workflow(f"touch {gate}.begun; while [ ! -e {gate} ]; do sleep 0.05; done; echo ended; touch {gate}.done")
     commit = project.commit()
     project.push()
     with stand(tmp_path) as here:
         here.serve()
         runner = here.runner("r1", "--executor", "process")
         here.watch(project)
-        until(lambda: [b for b in here.builds() if b["state"] == "running"], "the job to run")
+        until(Path(f"{gate}.begun").exists, "the job to run")
         assert here.server is not None
         here.server.kill()
         gate.touch()

@@ -24,9 +24,7 @@ class NewArtifact:
 
 def put(tx: Tx, new: NewArtifact, now: datetime) -> None:
     """Store an artifact in place of an older one of the same name."""
-    tx.conn.execute(
-        delete(artifacts).where(artifacts.c.attempt_id == new.attempt_id, artifacts.c.name == new.name)
-    )
+    tx.conn.execute(delete(artifacts).where(artifacts.c.attempt_id == new.attempt_id, artifacts.c.name == new.name))
     tx.conn.execute(
         insert(artifacts).values(
             attempt_id=new.attempt_id,
@@ -42,4 +40,6 @@ def put(tx: Tx, new: NewArtifact, now: datetime) -> None:
 
 def of_attempt(tx: Tx, attempt_id: int) -> list[Any]:
     """The artifacts of an attempt by name, as rows."""
-    return list(tx.conn.execute(select(artifacts).where(artifacts.c.attempt_id == attempt_id).order_by(artifacts.c.name)))
+    return list(
+        tx.conn.execute(select(artifacts).where(artifacts.c.attempt_id == attempt_id).order_by(artifacts.c.name))
+    )

@@ -11,7 +11,6 @@ from mainstay.store.database import Tx
 from mainstay.store.dialect import insert_ignore
 from mainstay.store.schema import builds, plans
 
-
 _by_digest: dict[str, Plan] = {}
 
 

@@ -24,7 +24,8 @@ def new_token(kind: str) -> str:
 def add(tx: Tx, kind: str, name: str, token: str, now: datetime, expires_at: datetime | None = None) -> int:
     """Store a token's hash and give its id."""
     values = {"kind": kind, "name": name, "hash": hash_of(token), "created_at": now, "expires_at": expires_at}
-    return tx.conn.execute(insert(tokens).values(**values).returning(tokens.c.id)).scalar_one()
+    token_id: int = tx.conn.execute(insert(tokens).values(**values).returning(tokens.c.id)).scalar_one()
+    return token_id
 
 
 def find(tx: Tx, token: str, now: datetime) -> Any:
