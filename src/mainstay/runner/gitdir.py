@@ -60,34 +60,37 @@ def write_private(folder: Path, stores: tuple[Path, ...], sha256: bool) -> None:
     set_stores(folder, stores)
 
 
-def write_for_job(
-    work: Path, index: Path, stores: tuple[Path, ...], repository: str, commit: str, ref: str, refs: Refs
-) -> None:
-    """`work/.git`: at `commit` with no branch, the index as git left it, all branches of the server and its tags.
+def write_empty(folder: Path, place: Path, stores: tuple[Path, ...], repository: str, sha256: bool) -> None:
+    """What of a job's `.git` is the same for all jobs: made before the job is there, to be moved to `place`.
 
-    The remote `origin` is a second, tiny bare repository within, so that `git fetch` works without the server. Few
-    files: making one takes longer than filling it.
+    The remote `origin` is a second, tiny bare repository within, so that `git fetch` works without the server.
     """
+    for name in ("", "objects", "objects/info", "refs", "origin", "origin/refs"):
+        os.mkdir(folder / name)
+    os.symlink("../objects", folder / "origin/objects")
+    set_stores(folder, stores)
+    (folder / "config").write_text(_config(repository, place / "origin", sha256))
+    if sha256:
+        (folder / "origin/config").write_text(_format(sha256) + "\tbare = true\n")
+
+
+def write_commit(folder: Path, index: Path, commit: str, ref: str, refs: Refs) -> None:
+    """The rest: at `commit` with no branch, the index as git left it, all branches of the server and its tags."""
     values = dict(refs.values)
     if ref.startswith((HEADS, TAGS)):
         peeled = values.get(ref, ("", None))[1] if ref.startswith(TAGS) else None
         values[ref] = values[ref] if peeled == commit else (commit, None)
-    sha256 = len(commit) == 64
-    folder, origin = work / ".git", work / ".git" / "origin"
     remote = {"refs/remotes/origin/" + n[len(HEADS) :]: v for n, v in values.items() if n.startswith(HEADS)}
     tags = {name: value for name, value in values.items() if name.startswith(TAGS)}
-    for name in ("", "objects", "objects/info", "refs", "origin", "origin/refs"):
-        os.mkdir(folder / name)
-    os.symlink("../objects", origin / "objects")
-    set_stores(folder, stores)
-    (folder / "HEAD").write_text(commit + "\n")
-    (folder / "config").write_text(_config(repository, origin, sha256))
-    (folder / "packed-refs").write_text(_packed(remote | tags), encoding="utf-8", errors="surrogateescape")
+    head = f"ref: {ref}\n" if ref.startswith(HEADS) else commit + "\n"
+    for name, text in (
+        ("HEAD", commit + "\n"),
+        ("packed-refs", _packed(remote | tags)),
+        ("origin/HEAD", head),
+        ("origin/packed-refs", _packed(values)),
+    ):
+        (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape")
     (folder / "index").write_bytes(index.read_bytes())
-    (origin / "HEAD").write_text(f"ref: {ref}\n" if ref.startswith(HEADS) else commit + "\n")
-    (origin / "packed-refs").write_text(_packed(values), encoding="utf-8", errors="surrogateescape")
-    if sha256:
-        (origin / "config").write_text(_format(sha256) + "\tbare = true\n")
 
 
 def with_alternates(stores: tuple[Path, ...]) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ FOLDER/clean     present while `work` is known to be clean; holds the machine's 
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from mainstay.git.process import run as run_git
-from mainstay.runner.gitdir import set_head, set_stores, write_private
+from mainstay.runner.gitdir import Refs, set_head, set_stores, write_commit, write_empty, write_private
 from mainstay.runner.index import IndexUnreadable, read_index, read_tree_id
 from mainstay.runner.sweep import Doubtful, Sweep
 from mainstay.runner.trash import mounts_below
@@ -39,6 +40,10 @@ class Slot:
     """The rights a folder has when it is made here."""
     identity: tuple[int, int] = (0, 0)
     """Device and inode of `work`: a job may not put another folder in its place."""
+    name: str = ""
+    """The repository's."""
+    begun: tuple[object, ...] | None = None
+    """What `next` was made for."""
     size_bytes: int = 0
     used_at: float = 0.0
 
@@ -83,6 +88,25 @@ class Slot:
         await run_git(*words, git_dir=self.git, work_tree=self.work, timeout_s=CHECK_OUT_S)
         set_head(self.git, commit)
 
+    def give_git(self, ref: str, refs: Refs) -> None:
+        """The job's own `.git`, for the commit that is checked out."""
+        assert self.commit is not None
+        if self.begun != self._begin_for():
+            self.begin_git()
+        os.rename(self.folder / "next", self.work / ".git")
+        self.begun = None
+        write_commit(self.work / ".git", self.index, self.commit, ref, refs)
+
+    def begin_git(self) -> None:
+        """What can be made of the next job's `.git` before that job is there."""
+        begun = self.folder / "next"
+        shutil.rmtree(begun, ignore_errors=True)
+        write_empty(begun, self.work / ".git", self.stores, self.name, self.hash_bytes == 32)
+        self.begun = self._begin_for()
+
+    def _begin_for(self) -> tuple[object, ...]:
+        return self.stores, self.name, self.hash_bytes
+
     def tree_id(self) -> str | None:
         """The tree object that the index is equal to, as git wrote it. Raises IndexUnreadable, OSError."""
         return read_tree_id(self.index, self.hash_bytes)
@@ -113,8 +137,9 @@ class Slot:
             os.utime(self.index, ns=(later_ns, later_ns))
         return whole
 
-    def mark_clean(self) -> None:
-        """For the next start of the runner."""
+    def lay_ready(self) -> None:
+        """After a sweep that found it whole: for the next job, and the next start of the runner."""
+        self.begin_git()
         (self.folder / "clean").write_text(boot_id())
 
     def _know_folder(self) -> None:

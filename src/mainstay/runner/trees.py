@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 
 from mainstay.git.process import GitError
 from mainstay.model.errors import MainstayError
-from mainstay.runner.gitdir import Refs, read_refs, with_alternates, write_for_job
+from mainstay.runner.gitdir import Refs, read_refs, with_alternates
 from mainstay.runner.index import IndexUnreadable
 from mainstay.runner.slot import Slot, taken_over
 from mainstay.runner.sweep import Doubtful
@@ -120,7 +120,7 @@ class Trees:
                     stores = await self._stores(pool, source, fetch, again=True)
                 await self._check_out(slot, source, stores)
             pool.refs = read_refs(stores[-1].parent, pool.refs)
-            write_for_job(slot.work, slot.index, stores, source.repository, source.commit, source.ref, pool.refs)
+            slot.give_git(source.ref, pool.refs)
         except BaseException as error:
             self._throw(slot.folder)
             await self._give_back(pool, slot, keep=False)
@@ -215,6 +215,7 @@ class Trees:
         if not slot.folder.exists():
             slot.make(stores, len(source.commit) // 2)
         slot.lend(stores)
+        slot.name = source.repository
         if slot.commit != source.commit:
             await slot.check_out(source.commit)
         tree = slot.tree_id()
@@ -230,7 +231,7 @@ class Trees:
             if not await asyncio.to_thread(slot.sweep, self._trash.throw, rested=True):
                 raise Doubtful("files are not as git has just written them")
             slot.commit = commit
-        slot.mark_clean()
+        await asyncio.to_thread(slot.lay_ready)
 
     def _throw(self, folder: Path) -> bool:
         """Whether the folder is out of the way. One that is not is never used again: new trees take free places."""
