@@ -10,9 +10,10 @@ import binascii
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mainstay.engine.access import Identity
+from mainstay.engine.server import Engine
 from mainstay.model.errors import NotAllowed, NotSignedIn
 from mainstay.store import sessions, tokens
-from mainstay.web.backend import Backend, Identity
 from mainstay.web.options import site_of
 
 COOKIE = "mainstay_session"
@@ -83,21 +84,21 @@ async def reader(request: Request) -> Identity | None:
     return None
 
 
-async def open_session(engine: Backend, name: str) -> str:
+async def open_session(engine: Engine, name: str) -> str:
     """Make a session and give its token."""
     token = tokens.new_token("session")
     await engine.db.write(sessions.open_session, name, token, engine.clock.now())
     return token
 
 
-async def sign_in_link(engine: Backend, name: str = "admin") -> str:
+async def sign_in_link(engine: Engine, name: str = "admin") -> str:
     """The path of a link that signs its first visitor in: `/sign-in?code=...`, good once and for half an hour."""
     token = tokens.new_token("signin")
     await engine.db.write(sessions.add_link, name, token, engine.clock.now())
     return f"/sign-in?code={token}"
 
 
-async def use_link(engine: Backend, link: str) -> str | None:
+async def use_link(engine: Engine, link: str) -> str | None:
     """The session that a sign-in link gives; None when it was used before or is too old."""
     if not link.startswith("mst_signin_") or len(link) > 200:
         return None
@@ -106,7 +107,7 @@ async def use_link(engine: Backend, link: str) -> str | None:
     return session if opened else None
 
 
-async def end_session(engine: Backend, identity: Identity) -> None:
+async def end_session(engine: Engine, identity: Identity) -> None:
     """Sign out: the session is worth nothing from now on."""
     await engine.db.write(tokens.revoke, identity.id, engine.clock.now())
 

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mainstay.engine.server import Engine
 from mainstay.model.errors import MainstayError
 from mainstay.web import feeds, git_http, health, hooks, pages, problems, runner_api
-from mainstay.web.backend import Backend
 from mainstay.web.guard import SecurityHeaders
 from mainstay.web.options import Options, Site
 from mainstay.web.streams import Streams
@@ -48,7 +48,7 @@ class Later:
         await app(scope, receive, send)
 
 
-def create_app(engine: Backend, options: Options | None = None) -> Starlette:
+def create_app(engine: Engine, options: Options | None = None) -> Starlette:
     """The application that serves `engine`. `app.state.site.streams.close()` ends the streams when the server stops."""
     site = Site(engine, options or Options(), Streams())
     api = Later(lambda: _api(site))

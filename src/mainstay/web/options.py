@@ -6,7 +6,7 @@ from typing import cast
 
 from starlette.requests import Request
 
-from mainstay.web.backend import Backend
+from mainstay.engine.server import Engine
 from mainstay.web.streams import Streams
 
 
@@ -29,7 +29,7 @@ class Options:
 class Site:
     """The engine, the options and the open streams: what `app.state.site` holds."""
 
-    engine: Backend
+    engine: Engine
     options: Options
     streams: Streams
 

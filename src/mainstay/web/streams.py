@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import msgspec
 from starlette.responses import StreamingResponse
 
-from mainstay.web.backend import Wake, Watch
+from mainstay.engine.wake import Wake, Watch
 
 BEAT_S = 15.0
 """At least this often something is sent, so that proxies keep the connection and a vanished reader is noticed."""

@@ -34,11 +34,23 @@ def digest(name: str, history: Sequence[Outcome]) -> Digest:
     return Digest(
         name,
         tuple(history),
-        history[0].outcome if history else None,
+        _state(history),
         sum(each.outcome in FAILURES for each in history),
         flakiness(history),
         round(median(ran), 6) if ran else None,
     )
+
+
+def _state(history: Sequence[Outcome]) -> str | None:
+    """How it ended in its newest build: a failure in any job counts, a rerun counts for its job."""
+    if not history:
+        return None
+    by_job: dict[int, str] = {}
+    for each in history:
+        if each.build_id == history[0].build_id:
+            by_job.setdefault(each.job_id, each.outcome)
+    outcomes = set(by_job.values())
+    return next((word for word in (*FAILURES, "passed") if word in outcomes), "skipped")
 
 
 def flakiness(history: Sequence[Outcome]) -> float:

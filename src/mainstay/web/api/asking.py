@@ -7,11 +7,11 @@ import msgspec
 from fastapi import Depends, Query, Request
 from starlette.responses import Response
 
+from mainstay.engine.access import Identity
 from mainstay.model.errors import BadInput, NotAllowed
 from mainstay.web import bodies
 from mainstay.web.access import api_identity
 from mainstay.web.api.shapes import Page
-from mainstay.web.backend import Identity
 from mainstay.web.listing import LONGEST_PAGE, PAGE
 from mainstay.web.options import Site, site_of
 from mainstay.web.problems import decoded

@@ -5,10 +5,10 @@ import re
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mainstay.engine.access import Identity
 from mainstay.model.errors import NotSignedIn
 from mainstay.web import bodies
 from mainstay.web.access import COOKIE, signed_in
-from mainstay.web.backend import Identity
 from mainstay.web.guard import check_form, check_origin
 
 HERE = re.compile(r"/(?!/)[!-\[\]-~]{0,2000}")

@@ -16,7 +16,7 @@ _PATTERNS = tuple(
     for words in (
         rb"E {3,40}\S|Traceback \(most recent call last\)|FAIL: |ERROR: |thread '[^']{0,200}' panicked",
         rb"FAILED |ERROR |[Ee]rror(?:\[[^\]]{1,40}\])?: |fatal: |[\w./-]{1,200}:\d+(?::\d+)?: (?:error|[A-Z]+\d+)",
-        rb"::error|\#\#\[error\]|make: \*\*\* |Killed|[\w./ -]{1,200}: (?:command not found|No such file|Permission denied)",
+        rb"::error|\#\#\[error\]|make: \*\*\* |Killed|[\w./ -]{1,99}: (?:command not found|No such file|Permission)",
     )
 )
 BAD_STEPS = (StepState.FAILED, StepState.TIMED_OUT)

@@ -61,8 +61,10 @@ class Forms:
 
 
 def duration(seconds: float) -> str:
-    """A span with at most two units: "0.3 s", "12 s", "1 min 12 s", "2 h 5 min"."""
+    """A span with at most two units: "12 ms", "0.3 s", "12 s", "1 min 12 s", "2 h 5 min"."""
     seconds = max(0.0, seconds)
+    if seconds < 0.1:
+        return f"{round(seconds * 1000)} ms"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from mainstay import __version__
+from mainstay.engine.access import Identity
 from mainstay.model.errors import NotFound
 from mainstay.web.access import COOKIE
-from mainstay.web.backend import Identity
 from mainstay.web.guard import form_token
 from mainstay.web.options import site_of
 from mainstay.web.pages import forms

@@ -166,7 +166,8 @@ async def commit(request: Request) -> Response:
         name=name,
         heading=words(
             "{commit} {state}"
-            + (" after {span}" if line.seconds is not None and line.state not in history.OPEN else ""),
+            if line.seconds is None or line.state in history.OPEN
+            else "{commit} {state} after {span}",
             commit=sha(line.sha),
             state=words(_said(line.state)),
             span=forms.span(line.seconds),

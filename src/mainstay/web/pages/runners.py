@@ -7,6 +7,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mainstay.engine.access import Identity
 from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import BadInput
 from mainstay.model.runner import Runner
@@ -16,7 +17,6 @@ from mainstay.store.database import Tx
 from mainstay.store.views import queue as views
 from mainstay.store.views.queue import Held, OpenJob
 from mainstay.web.access import reader
-from mainstay.web.backend import Identity
 from mainstay.web.options import address_of, site_of
 from mainstay.web.pages import marks
 from mainstay.web.pages.acting import form_of

@@ -3,6 +3,7 @@
 A file holds one table: the English text as written, and its translation with the same `{places}`.
 """
 
+import re
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from starlette.requests import Request
 FOLDER = Path(__file__).parent / "words"
 LANGUAGES = {"en": "English", "zh-CN": "简体中文"}
 COOKIE = "mainstay_language"
+TURNING = re.compile("[\u0590-\u08ff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Right-to-left letters and the marks that turn the direction."""
 
 
 class Words:
@@ -25,9 +28,9 @@ class Words:
         self._known = catalogue(language)
 
     def __call__(self, text: str, /, **values: object) -> Markup:
-        """`text` in this language with `values` in its places. Values that are not markup are escaped."""
+        """`text` in this language with `values` in its places. Values that are not markup are escaped and isolated."""
         said = Markup(escape(self._known.get(text, text)))  # noqa: S704 - escaped on the same line
-        return said.format(**values) if values else said
+        return said.format(**{name: isolated(value) for name, value in values.items()}) if values else said
 
     def plain(self, text: str, /, **values: object) -> str:
         """The same for what is not HTML."""
@@ -37,6 +40,13 @@ class Words:
     def count(self, number: int, one: str, many: str, /, **values: object) -> Markup:
         """`one` or `many` with the place `{n}`."""
         return self(one if number == 1 else many, n=f"{number:,}", **values)
+
+
+def isolated(value: object) -> object:
+    """A text from outside that could turn the writing direction of what stands around it, kept to itself."""
+    if isinstance(value, str) and not isinstance(value, Markup) and TURNING.search(value):
+        return Markup("<bdi>{}</bdi>").format(value)
+    return value
 
 
 @cache

@@ -1,0 +1,301 @@
+"""The JSON API: the contract's shapes, paging, filters, refusals."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site
+from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
+
+
+def demo(f: Filling) -> dict[str, Any]:
+    """A repository with three builds: passed, failed, running."""
+    repository = f.repository("demo")
+    shas = [f.commit(repository, f"change {n}", at=NOON + timedelta(minutes=n)) for n in range(3)]
+    steps = [Step("Set up", output=b"hello\n"), Step("Run pytest", "failed", b"E   assert 1 == 2\n", exit_code=1)]
+    failed = [
+        TestRow("tests/test_a.py::test_x[a/b]", "failed", 0.2, "assert 1 == 2"),
+        TestRow("tests/test_a.py::test_y"),
+    ]
+    ids = [
+        f.build(repository, shas[0], [JobRow("test (3.12)", matrix={"python-version": "3.12"}), JobRow("lint")]),
+        f.build(repository, shas[1], [JobRow("test", "failed", steps=steps, tests=failed), JobRow("lint")]),
+        f.build(repository, shas[2], [JobRow("test", "running"), JobRow("lint", "queued")], branch="topic"),
+    ]
+    f.ref(repository, "main", shas[1])
+    f.ref(repository, "topic", shas[2])
+    return {"repository": repository, "shas": shas, "builds": ids}
+
+
+def test_a_build_has_the_shape_of_the_contract(site: Site) -> None:
+    made = site.fill(demo)
+    found = site.api("GET", f"/builds/{made['builds'][1]}").json()
+    assert list(found) == [
+        *("id", "number", "repository", "commit", "tree", "branch", "ref", "event", "workflow", "state", "reason"),
+        *("created_at", "started_at", "finished_at", "url", "jobs"),
+    ]
+    assert found["state"] == "failed"
+    assert found["branch"] == "main"
+    assert found["created_at"] == "2026-11-20T12:05:00.000Z"
+    assert found["url"] == f"http://mainstay.test/builds/{found['id']}"
+    job = found["jobs"][0]
+    assert {
+        "id",
+        "key",
+        "name",
+        "matrix",
+        "needs",
+        "labels",
+        "state",
+        "reason",
+        "allowed_to_fail",
+        "reused_from",
+    } <= job.keys()
+    assert job["tests"] == {"passed": 1, "failed": 1, "error": 0, "skipped": 0}
+    attempt = job["attempts"][0]
+    assert attempt["commit"] == made["shas"][1]
+    assert attempt["steps"][1]["name"] == "Run pytest"
+    assert attempt["steps"][1]["exit_code"] == 1
+    assert attempt["log_bytes"] == 24
+
+
+def test_a_build_is_found_by_repository_and_number(site: Site) -> None:
+    made = site.fill(demo)
+    assert site.api("GET", "/builds/demo%232").json()["id"] == made["builds"][1]
+    assert site.api("GET", "/builds/demo%2399").status_code == 404
+    assert site.api("GET", "/builds/nonsense").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "numbers"),
+    [
+        ("", [3, 2, 1]),
+        ("?state=passed", [1]),
+        ("?state=failed", [2]),
+        ("?state=running", [3]),
+        ("?state=cancelled", []),
+        ("?branch=topic", [3]),
+        ("?branch=main&state=failed", [2]),
+        ("?repo=demo&state=passed", [1]),
+        ("?limit=2", [3, 2]),
+    ],
+)
+def test_lists_of_builds_are_filtered(site: Site, query: str, numbers: list[int]) -> None:
+    site.fill(demo)
+    found = site.api("GET", f"/builds{query}").json()
+    assert [each["number"] for each in found["items"]] == numbers
+    assert "jobs" not in (found["items"] or [{}])[0]
+
+
+def test_builds_are_found_by_a_shortened_commit(site: Site) -> None:
+    made = site.fill(demo)
+    for commit in (made["shas"][0], made["shas"][0][:8], made["shas"][0][:8].upper()):
+        assert [each["number"] for each in site.api("GET", f"/builds?commit={commit}").json()["items"]] == [1]
+    assert site.api("GET", "/builds?commit=xyz").status_code == 422
+
+
+@pytest.mark.parametrize("state", [None, "passed", "failed"])
+def test_pages_follow_each_other_without_gap_or_repeat(site: Site, state: str | None) -> None:
+    def many(f: Filling) -> None:
+        repository = f.repository("demo")
+        for n in range(25):
+            row = JobRow("test", "failed" if n % 3 == 0 else "passed")
+            f.build(repository, sha_of(str(n)), [row, JobRow("lint")])
+
+    site.fill(many)
+    numbers: list[int] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        query = f"?limit=4&repo=demo{f'&state={state}' if state else ''}{f'&cursor={cursor}' if cursor else ''}"
+        found = site.api("GET", f"/builds{query}").json()
+        numbers += [each["number"] for each in found["items"]]
+        cursor = found["next"]
+    wanted = [n + 1 for n in reversed(range(25)) if state is None or (n % 3 == 0) == (state == "failed")]
+    assert numbers == wanted
+
+
+def test_a_commits_verdict_is_folded_over_its_builds(site: Site) -> None:
+    def two(f: Filling) -> str:
+        repository = f.repository("demo")
+        sha = f.commit(repository, "one")
+        f.build(repository, sha, [JobRow()], workflow="tests")
+        f.build(repository, sha, [JobRow(state="failed")], workflow="docs")
+        return sha
+
+    sha = site.fill(two)
+    found = site.api("GET", f"/repositories/demo/commits/{sha[:7]}").json()
+    assert (found["commit"], found["state"], len(found["builds"])) == (sha, "failed", 2)
+    listed = site.api("GET", "/repositories/demo/commits").json()["items"]
+    assert [(each["commit"], each["state"]) for each in listed] == [(sha, "failed")]
+
+
+def test_commits_stand_with_children_before_parents_whatever_the_order_of_their_builds(site: Site) -> None:
+    def pushed(f: Filling) -> list[str]:
+        repository = f.repository("demo")
+        shas = [f.commit(repository, str(n)) for n in range(4)]
+        for sha in (shas[3], shas[0], shas[1], shas[2]):  # the tip first, then from the oldest on
+            f.build(repository, sha, [JobRow()])
+        return shas
+
+    shas = site.fill(pushed)
+    listed = site.api("GET", "/repositories/demo/commits?branch=main").json()["items"]
+    assert [each["commit"] for each in listed] == list(reversed(shas))
+
+
+def test_commits_are_paged_without_repeat(site: Site) -> None:
+    def many(f: Filling) -> list[str]:
+        repository = f.repository("demo")
+        shas = [f.commit(repository, str(n), at=NOON + timedelta(minutes=n)) for n in range(9)]
+        for sha in shas:
+            f.build(repository, sha, [JobRow()], workflow="tests")
+            f.build(repository, sha, [JobRow()], workflow="docs")
+        f.build(repository, shas[0], [JobRow()], workflow="nightly")
+        return shas
+
+    shas = site.fill(many)
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        found = site.api("GET", f"/repositories/demo/commits?limit=2{f'&cursor={cursor}' if cursor else ''}").json()
+        seen += [each["commit"] for each in found["items"]]
+        cursor = found["next"]
+    assert sorted(seen) == sorted(shas)
+
+
+def test_tests_tell_their_state_duration_and_flakiness(site: Site) -> None:
+    def fill(f: Filling) -> None:
+        repository = f.repository("demo")
+        for n, outcome in enumerate(("failed", "passed", "passed")):
+            rows = [TestRow("tests/t.py::test_a[x/y]", outcome, 0.5), TestRow("tests/t.py::test_b")]
+            f.build(repository, sha_of(str(n)), [JobRow(tests=rows)], tree="a" * 40)
+
+    site.fill(fill)
+    listed = site.api("GET", "/repositories/demo/tests").json()["items"]
+    assert [(each["name"], each["state"], each["runs"], each["flakiness"]) for each in listed] == [
+        ("tests/t.py::test_a[x/y]", "passed", 3, 1.0),
+        ("tests/t.py::test_b", "passed", 3, 0.0),
+    ]
+    one = site.api("GET", "/repositories/demo/tests/tests/t.py::test_a%5Bx/y%5D").json()
+    assert [each["outcome"] for each in one["history"]] == ["passed", "passed", "failed"]
+    assert one["duration_s"] == 0.5
+    assert site.api("GET", "/repositories/demo/tests/no::such").status_code == 404
+
+
+def test_the_log_comes_whole_and_by_range(site: Site) -> None:
+    made = site.fill(demo)
+    job = site.api("GET", f"/builds/{made['builds'][1]}").json()["jobs"][0]["id"]
+    path, whole = f"/jobs/{job}/attempts/1/log", b"hello\nE   assert 1 == 2\n"
+    assert site.api("GET", path).content == whole
+    part = site.api("GET", path, headers={"Range": "bytes=2-6"})
+    assert (part.status_code, part.content, part.headers["content-range"]) == (
+        206,
+        whole[2:7],
+        f"bytes 2-6/{len(whole)}",
+    )
+    assert site.api("GET", path, headers={"Range": "bytes=-4"}).content == whole[-4:]
+    assert site.api("GET", path, headers={"Range": "bytes=900-"}).status_code == 416
+    assert site.api("GET", path + "?follow=1").content == whole
+    assert site.api("GET", f"/jobs/{job}/attempts/2/log").status_code == 404
+
+
+def test_waiting_for_a_build_answers_at_once_when_it_has_ended(site: Site) -> None:
+    made = site.fill(demo)
+    assert site.api("GET", f"/builds/{made['builds'][0]}?wait=60").json()["state"] == "passed"
+    assert site.api("GET", f"/builds/{made['builds'][2]}?wait=0.05").json()["state"] == "running"
+
+
+def test_people_cancel_and_run_again(site: Site) -> None:
+    made = site.fill(demo)
+    cancelled = site.api("POST", f"/builds/{made['builds'][2]}/cancel", json={"reason": "no need"})
+    assert cancelled.status_code == 200
+    again = site.api("POST", f"/builds/{made['builds'][1]}/rerun", json={"failed": True})
+    assert again.json() == {"jobs": ["test"]}
+    assert site.api("GET", f"/builds/{made['builds'][1]}").json()["state"] == "running"
+    story = site.api("GET", f"/builds/{made['builds'][1]}/why").json()["items"]
+    assert any(each["kind"] == "build.rerun-asked" and each["actor"] == "ada" for each in story)
+    assert site.api("POST", f"/builds/{made['builds'][0]}/cancel").status_code == 409
+    assert site.api("POST", f"/builds/{made['builds'][1]}/rerun", json={"job": "nope"}).status_code == 422
+
+
+def test_repositories_are_added_changed_and_removed(site: Site) -> None:
+    made = site.api("POST", "/repositories", json={"name": "here"})
+    assert made.status_code == 201, made.text
+    assert made.json()["url"] is None
+    assert site.api("POST", "/repositories", json={"name": "here"}).status_code == 409
+    changed = site.api("PATCH", "/repositories/here", json={"branches": ["main"], "commits": "latest"})
+    assert (changed.json()["branches"], changed.json()["commits"]) == (["main"], "latest")
+    assert site.api("PATCH", "/repositories/here", json={}).status_code == 422
+    assert site.api("PATCH", "/repositories/here", json={"commits": "some"}).status_code == 422
+    assert site.api("DELETE", "/repositories/here").status_code == 204
+    assert site.api("GET", "/repositories/here").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status", "words"),
+    [
+        ("GET", "/builds?limit=0", {}, 422, "limit"),
+        ("GET", "/builds?state=green", {}, 422, "state"),
+        ("GET", "/builds?cursor=abc", {}, 422, "cursor"),
+        ("GET", "/builds?repos=demo", {}, 422, "repos"),
+        ("GET", "/builds?repo=nope", {}, 404, "nope"),
+        ("GET", "/builds/999999999999999999999", {}, 404, "no build"),
+        ("GET", "/jobs/99999999999999999999/why", {}, 422, "job"),
+        ("GET", "/nothing", {}, 404, "/nothing"),
+        ("DELETE", "/builds", {}, 405, "GET"),
+        ("POST", "/repositories", {"content": b"{"}, 422, "body"),
+        ("POST", "/repositories", {"json": {"name": 3}}, 422, "name"),
+        ("POST", "/repositories", {"json": {"name": "x", "colour": "red"}}, 422, "colour"),
+        ("POST", "/repositories", {"json": {"name": "../etc"}}, 422, "name"),
+        ("POST", "/repositories", {"content": b" " * 70_000}, 413, "65536"),
+        ("POST", "/repositories", {"content": b"[" * 60_000}, 422, "body"),
+    ],
+)
+def test_what_makes_no_sense_is_a_typed_problem(
+    site: Site, method: str, path: str, more: dict[str, Any], status: int, words: str
+) -> None:
+    answer = site.api(method, path, **more)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert words in problem["detail"]
+    assert {"type", "title", "code"} <= problem.keys()
+
+
+def test_a_token_is_needed_and_must_be_of_the_right_kind(site: Site) -> None:
+    for headers, status in (
+        ({}, 401),
+        ({"Authorization": "Bearer mst_api_nonsense"}, 401),
+        ({"Authorization": "Bearer "}, 401),
+        ({"Authorization": f"Bearer {RUNNER_TOKEN}"}, 403),
+        ({"Authorization": f"bearer {API_TOKEN}"}, 200),
+    ):
+        answer = site.client.get("/api/v1/builds", headers=headers)
+        assert answer.status_code == status, (headers, answer.text)
+        if status == 401:
+            assert "Bearer" in answer.headers["www-authenticate"]
+
+
+def test_the_description_names_every_path_of_the_contract(site: Site) -> None:
+    described = site.client.get("/api/openapi.json").json()
+    paths = described["paths"]
+    for path in (
+        "/builds",
+        "/builds/{build}",
+        "/builds/{build}/cancel",
+        "/builds/{build}/rerun",
+        "/runners",
+        "/events",
+    ):
+        assert f"/v1{path}" in paths
+    assert "BuildShape" in described["components"]["schemas"]
+    names = set(_refs(described))
+    assert {name.rpartition("/")[2] for name in names} <= described["components"]["schemas"].keys()
+
+
+def _refs(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return own + [ref for each in value.values() for ref in _refs(each)]
+    return [ref for each in value for ref in _refs(each)] if isinstance(value, list) else []

@@ -1,0 +1,316 @@
+"""The pages: complete without script, hostile texts harmless, every word in both languages, forms guarded."""
+
+import re
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from mainstay.web.pages import words
+from tests.web.conftest import API_TOKEN, Site
+from tests.web.filling import NOON, Filling, JobRow, Step, TestRow
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e"
+STATES = ("failed", "passed", "neutral", "skipped", "cancelled", "waiting", "running", "allowed", "queued")
+
+
+def everything(f: Filling) -> None:
+    """Repositories in all states, with hostile texts wherever texts can come from outside."""
+    token = f.token("runner", "mst_runner_x", "x")
+    runner = f.runner("local-1", token)
+    f.runner("gone", token, seen=NOON - timedelta(hours=3), draining=True)
+    f.repository("never", seen_at=None)
+    f.repository("unreachable", error=f"ssh: {HOSTILE}", failures=3, next_poll_at=NOON + timedelta(minutes=9))
+    demo = f.repository("demo")
+    for n, state in enumerate(("passed", "failed")):
+        sha = f.commit(demo, f"change {n}", at=NOON + timedelta(minutes=n))
+        tests = [TestRow("tests/t.py::test_a", state, 0.1, "E assert" if state == "failed" else None)]
+        output = b"hello\nE       assert 1 == 2\nbye\n"
+        steps = [Step("Set up", output=b"x\n"), Step("Run pytest", state, output, exit_code=n)]
+        f.build(
+            demo, sha, [JobRow("test", state, steps=steps, tests=tests), JobRow("lint")], runner=(runner, "local-1")
+        )
+    f.ref(demo, "main", sha)
+    hostile = f.repository("hostile")
+    sha = f.commit(hostile, HOSTILE, author=HOSTILE, branch=HOSTILE, message=HOSTILE + "\n" + HOSTILE)
+    log = (
+        HOSTILE.encode()
+        + b"\n\x1b]8;;javascript:alert(3)\x07x\x1b]8;;\x07\xff\x00\nTraceback (most recent call last):\n"
+    )
+    jobs = [
+        JobRow(
+            f"{HOSTILE} {state}",
+            state,
+            reason=HOSTILE,
+            waits_for="runner" if state == "waiting" else None,
+            steps=[Step(HOSTILE, "failed", log, exit_code=1)] if state in ("failed", "allowed") else [],
+            tests=[TestRow(HOSTILE, "failed", 1, HOSTILE)] if state == "failed" else [],
+            labels=[HOSTILE],
+            annotations=[{"level": "error", "message": HOSTILE, "path": HOSTILE, "title": HOSTILE, "line": 1}],
+            attempt_states=["lost"] if state == "passed" else (),
+        )
+        for state in STATES
+    ]
+    f.build(hostile, sha, jobs, branch=HOSTILE, workflow=HOSTILE, reason=HOSTILE, runner=(runner, HOSTILE))
+    f.ref(hostile, HOSTILE, sha)
+
+
+PAGES = [
+    "/",
+    "/queue",
+    "/runners",
+    "/sign-in",
+    "/sign-in?code=mst_signin_old",
+    "/repositories/demo",
+    "/repositories/demo?state=failed&branch=main",
+    "/repositories/demo?branch=none",
+    "/repositories/hostile",
+    "/repositories/never",
+    "/repositories/unreachable",
+    "/repositories/demo/tests",
+    "/repositories/demo/tests/tests/t.py::test_a",
+    "/repositories/hostile/tests",
+    "/repositories/never/tests",
+    "/builds/1",
+    "/builds/2",
+    "/builds/3",
+    "/jobs/1/attempts/1",
+    "/jobs/3/attempts/1",
+    "/jobs/5/attempts/1",
+    "/jobs/5/attempts/1?at=3",
+    "/jobs/5/attempts/1?step=start",
+    "/jobs/6/attempts/1",
+    "/jobs/11/attempts/1",
+    "/nowhere",
+]
+
+
+class Reader(HTMLParser):
+    """Finds what a browser would run or follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+ISOLATED = re.compile(
+    r"<(bdi|pre|option|code|title)\b.*?</\1>|(?:title|value|aria-label|data-copy|href)=\"[^\"]*\"", re.DOTALL
+)
+
+
+def test_no_text_from_outside_becomes_markup(site: Site) -> None:
+    site.fill(everything)
+    site.sign_in()
+    for path in PAGES:
+        answer = site.page(path)
+        assert answer.status_code in (200, 401, 404), (path, answer.text[:500])
+        found = Reader()
+        found.feed(answer.text)
+        for tag, attributes in found.tags:
+            assert tag not in ("img", "iframe", "object", "style"), path
+            assert not any(name.startswith("on") or name == "style" for name in attributes), path
+            assert tag != "script" or (attributes.get("src") or "").startswith("/assets/"), path
+            for name in ("href", "action"):
+                assert (attributes.get(name) or "/").startswith(("/", "#")), path
+        assert "\u202e" not in ISOLATED.sub("", answer.text), path
+
+
+def test_every_word_of_the_pages_is_known_in_chinese(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.fill(everything)
+    missing: set[str] = set()
+
+    class Watching(dict[str, str]):
+        def get(self, key: str, default: Any = None) -> Any:
+            if key not in self:
+                missing.add(key)
+            return super().get(key, default)
+
+    known = words.Words("zh-CN")
+    monkeypatch.setattr(known, "_known", Watching(words.catalogue("zh-CN")))
+    monkeypatch.setattr("mainstay.web.pages.words.words_in", lambda language: known)
+    for signed_in in (False, True):
+        if signed_in:
+            site.sign_in()
+        for path in PAGES:
+            answer = site.page(path, **{"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.5"})
+            assert 'lang="zh-CN"' in answer.text
+    assert not missing
+
+
+def test_translations_have_the_same_places() -> None:
+    for english, other in words.catalogue("zh-CN").items():
+        assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", other)), english
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [("zh-CN,zh;q=0.9", "zh-CN"), ("en;q=0.3,zh;q=0.8", "zh-CN"), ("de,fr", "en"), ("", "en"), (";;q=x,,", "en")],
+)
+def test_the_browser_says_which_language(header: str, language: str) -> None:
+    assert words.preferred(header) == language
+
+
+def test_home_says_what_is_broken_since_when_and_by_whom(site: Site) -> None:
+    site.fill(everything)
+    text = re.sub(r"<[^>]+>", "", site.page("/").text)
+    assert "demo is broken since 12:05, by" in text
+
+
+def test_a_log_opens_at_its_first_failing_line(site: Site) -> None:
+    site.fill(everything)
+    answer = site.page("/jobs/3/attempts/1").text
+    assert re.search(r'<span class="l here" id="o8"><a [^>]*>3</a>E +assert 1 == 2', answer)
+
+
+def test_a_large_log_is_shown_in_small_parts(site: Site) -> None:
+    log = b"".join(b"line %d\n" % n for n in range(200_000))
+
+    def fill(f: Filling) -> None:
+        repository = f.repository("demo")
+        steps = [Step("Run", output=log)]
+        f.build(repository, f.commit(repository, "x"), [JobRow(steps=steps)])
+
+    site.fill(fill)
+    answer = site.page("/jobs/1/attempts/1")
+    assert len(answer.content) < 150_000
+    assert ">1</a>line 0<" in answer.text
+    part = site.page("/jobs/1/attempts/1?part=1&from=3890&to=999999")
+    assert part.text.startswith('<span class="l" id="o3890">')
+    assert int(part.headers["log-next"]) > 3890
+    deep = site.page(f"/jobs/1/attempts/1?at={log.index(b'line 150000')}")
+    assert "line 150000<" in deep.text
+    assert "l here" in deep.text
+
+
+def test_one_endless_line_is_cut_with_a_mark(site: Site) -> None:
+    def fill(f: Filling) -> None:
+        repository = f.repository("demo")
+        f.build(repository, f.commit(repository, "x"), [JobRow(steps=[Step("Run", output=b"A" * 3_000_000)])])
+
+    site.fill(fill)
+    answer = site.page("/jobs/1/attempts/1")
+    assert len(answer.content) < 60_000
+    assert "more bytes in this line" in answer.text
+
+
+def test_pages_need_a_sign_in_where_reading_is_not_public(closed_site: Site) -> None:
+    closed_site.fill(everything)
+    for path in ("/", "/builds/1", "/jobs/1/attempts/1", "/jobs/1/attempts/1/raw", "/queue", "/live?topic=queue"):
+        answer = closed_site.page(path)
+        assert answer.status_code == 401, path
+        assert 'name="token"' in answer.text
+    for path in ("/badge/demo/main.svg", "/cctray.xml", "/feeds/demo.atom", "/metrics"):
+        assert closed_site.client.get(path).status_code == 401, path
+        assert closed_site.client.get(path, headers={"Authorization": f"Bearer {API_TOKEN}"}).status_code == 200, path
+    closed_site.sign_in()
+    assert closed_site.page("/").status_code == 200
+
+
+def test_a_sign_in_link_works_once(site: Site) -> None:
+    from mainstay.web.access import sign_in_link
+
+    link = site.do(sign_in_link, site.engine)
+    assert site.client.get(link, follow_redirects=False).status_code == 303
+    site.client.cookies.clear()
+    assert site.client.get(link, follow_redirects=False, headers={"Accept": "text/html"}).status_code == 401
+    site.clock.at += timedelta(hours=1)
+    late = site.do(sign_in_link, site.engine)
+    site.clock.at += timedelta(hours=1)
+    assert site.client.get(late, follow_redirects=False, headers={"Accept": "text/html"}).status_code == 401
+
+
+def test_signing_in_with_a_token_and_out_again(site: Site) -> None:
+    wrong = site.client.post("/sign-in", data={"token": "mst_api_wrong"}, headers={"Accept": "text/html"})
+    assert wrong.status_code == 401
+    answer = site.client.post("/sign-in", data={"token": API_TOKEN, "back": "//evil.example"}, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=lax" in cookie
+    assert "Sign out" in site.page("/").text
+    token = form_token(site)
+    assert site.client.post("/sign-out", data={"form_token": token}, follow_redirects=False).status_code == 303
+    assert "Sign out" not in site.page("/").text
+
+
+def form_token(site: Site) -> str:
+    """The token in the forms of the present session."""
+    match = re.search(r'name="form_token" value="(\w+)"', site.page("/runners").text)
+    assert match
+    return match[1]
+
+
+def test_forms_of_other_sites_change_nothing(site: Site) -> None:
+    site.fill(everything)
+    assert site.client.post("/builds/2/rerun", data={}, headers={"Accept": "text/html"}).status_code == 401
+    site.sign_in()
+    token = form_token(site)
+    for data, headers in (
+        ({"x": "1"}, {}),
+        ({"form_token": "0" * 64}, {}),
+        ({"form_token": "é"}, {}),
+        ({"form_token": token}, {"Origin": "https://evil.example"}),
+        ({"form_token": token}, {"Origin": "null"}),
+        ({"form_token": token}, {"Sec-Fetch-Site": "cross-site"}),
+    ):
+        assert site.client.post("/builds/2/rerun", data=data, headers=headers).status_code == 403, (data, headers)
+    assert site.api("GET", "/builds/2").json()["state"] == "failed"
+    good = {"Origin": "http://mainstay.test", "Sec-Fetch-Site": "same-origin"}
+    again = site.client.post("/builds/2/rerun", data={"form_token": token}, headers=good, follow_redirects=False)
+    assert again.status_code == 303
+    assert site.api("GET", "/builds/2").json()["state"] == "queued"
+
+
+def test_a_runner_token_is_made_and_shown_once(site: Site) -> None:
+    site.sign_in()
+    answer = site.client.post("/runners/tokens", data={"form_token": form_token(site), "name": "farm"})
+    assert re.search(r"--token mst_runner_[\w-]{40,}", answer.text)
+    assert "mst_runner_" not in site.page("/runners").text
+
+
+def test_every_answer_is_guarded(site: Site) -> None:
+    site.fill(everything)
+    for path in ("/", "/builds/2", "/api/v1/builds", "/healthz", "/nowhere", "/badge/demo/main.svg"):
+        headers = site.client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "referrer-policy" in headers
+
+
+def test_assets_may_be_kept_for_ever(site: Site) -> None:
+    path = re.search(r'href="(/assets/\w+/style.css)"', site.page("/").text)
+    assert path
+    assert "immutable" in site.client.get(path[1]).headers["cache-control"]
+    assert site.client.get("/assets/x/../style.css").status_code == 404
+    assert site.client.get("/assets/x/base.html").status_code == 404
+
+
+def test_badges_feeds_and_cctray_are_well_formed(site: Site) -> None:
+    from xml.etree import ElementTree
+
+    site.fill(everything)
+    for path, word in (
+        ("/badge/demo/main.svg", "failed"),
+        ("/badge/demo/none.svg", "no verdict"),
+        ("/cctray.xml", 'lastBuildStatus="Failure"'),
+        ("/feeds/demo.atom", "demo#2"),
+        ("/feeds/hostile.atom", "hostile"),
+    ):
+        answer = site.client.get(path)
+        assert answer.status_code == 200, path
+        ElementTree.fromstring(answer.text)
+        assert word in answer.text, path
+
+
+def test_metrics_count_open_jobs_and_runners(site: Site) -> None:
+    site.fill(everything)
+    text = site.client.get("/metrics").text
+    assert 'mainstay_jobs{state="queued"} 1.0' in text
+    assert 'mainstay_runners{state="offline"}' in text
+    assert site.client.get("/healthz").json()["status"] == "ok"
