@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mainstay.model.states import AttemptState
+from mainstay.runner import contexts
 from mainstay.runner.calls import Calls
 from mainstay.runner.deliver import Delivery
 from mainstay.runner.job import Ending, Job
@@ -34,31 +35,31 @@ class Attempt:
     ) -> None:
         """Opens its journal. Raises OSError: a full disk."""
         self.assignment = assignment
-        self.journal = journals.open(assignment)
+        masks = contexts.masks(assignment)
+        self.journal = journals.open(assignment, masks)
         self._machine = machine
-        masks = (*assignment.masks, assignment.source.token)
-        self._output = Output(
-            machine.capture, machine.threads, self.journal.log, log_limit_bytes, filter(None, masks), self._grew
-        )
+        self._output = Output(machine.capture, machine.threads, self.journal.log, log_limit_bytes, masks, self._grew)
         self.delivery = Delivery(self.journal, calls, machine.threads, lambda: self._output.ready_bytes, greet)
         self.job = Job(assignment, machine, self._output, self._tell, self._keep)
         self.over = asyncio.Event()
         """Set when the job has ended and its end is written down."""
 
     async def run(self) -> None:
-        """Run the job and write down how it ended. Never raises."""
+        """Run the job and write down how it ended. Never raises: our own mistakes end it as broken."""
         try:
             ending = await self.job.run()
-            tests = await self._machine.threads.run(gather, self.job.tests, self.journal.tests)
+            tests = await self._machine.threads.run(
+                gather, self.job.tests, self.journal.tests, self._output.reading.masked
+            )
+            finish = self._finish(ending, tests)
         except Exception as error:
             log.exception("attempt %d: the runner made a mistake", self.assignment.attempt)
-            ending = Ending(AttemptState.BROKEN, f"the runner made a mistake: {type(error).__name__}: {error}")
-            tests = {}
-        await self._machine.threads.run(self.journal.end, self._finish(ending, tests))
-        log.info(
-            "attempt %d ended: %s%s", self.assignment.attempt, ending.state, f" ({ending.reason})" * bool(ending.reason)
-        )
+            reason = f"the runner made a mistake: {type(error).__name__}: {error}"
+            finish = self._finish(Ending(AttemptState.BROKEN, reason, started_at=self.job.started_at), {})
+        await self._machine.threads.run(self.journal.end, finish)
+        self.over.set()
         self.delivery.grew()
+        log.info("attempt %d ended: %s (%s)", self.assignment.attempt, finish.state, finish.reason or "no remark")
 
     def _finish(self, ending: Ending, tests: dict[str, int]) -> Finish:
         return Finish(

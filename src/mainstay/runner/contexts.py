@@ -1,13 +1,18 @@
 """The contexts that the expressions of a job's steps see: what the server knows, and what only the runner knows."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
+
+import msgspec
 
 from mainstay.model.plan import Json
 from mainstay.model.repository import branch_of, tag_of
 from mainstay.runner.environment import architecture
 from mainstay.wire.runner import Assignment
 
+SHOWS_TOKEN = re.compile(rb"github(?!\.(?!token\b)[a-z_])", re.IGNORECASE)
+"""Any use of the `github` context but `github.KEY` with another key than the token."""
 FROM_SERVER = ("needs", "vars", "inputs", "strategy", "secrets")
 
 
@@ -63,3 +68,16 @@ def of_job(assignment: Assignment, github: dict[str, Json], runner: dict[str, Js
     """All contexts that do not change while the job runs."""
     given = {name: assignment.contexts.get(name) or {} for name in FROM_SERVER}
     return {**given, "github": github, "runner": runner, "matrix": assignment.matrix}
+
+
+def masks(assignment: Assignment) -> tuple[str, ...]:
+    """Values that must not be printed.
+
+    The source's token is one of them only if the plan can show it: hiding anything means that all output has to be
+    looked at byte by byte, which most jobs are spared.
+    """
+    secrets = (assignment.contexts.get("secrets") or {}).values()
+    values = [*assignment.masks, *(value for value in secrets if isinstance(value, str))]
+    if SHOWS_TOKEN.search(msgspec.json.encode(assignment.plan)):
+        values.append(assignment.source.token)
+    return tuple(dict.fromkeys(value for value in values if value))

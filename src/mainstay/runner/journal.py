@@ -134,12 +134,11 @@ class Journals:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def open(self, assignment: Assignment) -> Journal:
-        """A new journal. Secrets other than the masks stay in memory. Raises OSError (a full disk)."""
+    def open(self, assignment: Assignment, masks: tuple[str, ...]) -> Journal:
+        """A new journal. Secrets other than what is to be masked stay in memory. Raises OSError (a full disk)."""
         folder = self.folder / str(assignment.attempt)
         folder.mkdir(mode=0o700)
         source = msgspec.structs.replace(assignment.source, token="")
-        masks = (*assignment.masks, assignment.source.token)
         kept = msgspec.structs.replace(assignment, source=source, contexts={}, masks=masks)
         try:
             fd = os.open(folder / ASSIGNMENT, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

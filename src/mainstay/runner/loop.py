@@ -200,7 +200,8 @@ class Runner:
         if size > JOURNAL_BYTES and not self._over_budget:
             log.warning("%d MiB wait for their delivery; no new work until the server has them", size >> 20)
         self._over_budget = size > JOURNAL_BYTES
-        return 0 if self._over_budget else self._config.capacity - len(attempts.running)
+        capacity = 1 if self._config.once else self._config.capacity
+        return 0 if self._over_budget else capacity - len(attempts.running)
 
     def _obey(self, orders: Orders, attempts: Attempts, welcome: Welcome) -> None:
         for number in orders.drop:

@@ -24,7 +24,7 @@ def give_up(journal: Journal, reason: str = REASON) -> None:
         _end(journal, reason, 0, "the log was left out: the runner no longer knows which secrets are to be hidden")
         return
     whole = journal.log.raw_bytes
-    reading = Reading(journal.log, filter(None, masks))
+    reading = Reading(journal.log, masks)
     more = True
     while more:
         _, more = reading.advance(whole, final=True)

@@ -4,7 +4,7 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,11 +22,11 @@ RANK = {"error": 3, "failed": 3, "passed": 2, "skipped": 1}
 log = logging.getLogger(__name__)
 
 
-def gather(folder: Path | None, target: Path) -> dict[str, int]:
+def gather(folder: Path | None, target: Path, mask: Callable[[str], str]) -> dict[str, int]:
     """Merge the reports in `folder` into `target` (JSON lines); the counts by outcome. No reports, no file.
 
     A test that ran in several processes (the same suite under several interpreters) is there once, with its worst
-    outcome. Blocking; raises OSError when `target` cannot be written.
+    outcome. `mask` hides secrets. Blocking; raises OSError when `target` cannot be written.
     """
     tests: dict[str, list[TestReport]] = {}
     dropped = 0
@@ -45,7 +45,7 @@ def gather(folder: Path | None, target: Path) -> dict[str, int]:
         log.warning("%d test reports could not be read or were too many", dropped)
     if not tests:
         return {}
-    _write(tests, target)
+    _write(tests, target, mask)
     counts = Counter(tries[-1].outcome for tries in tests.values())
     return {outcome: counts[outcome] for outcome in OUTCOMES}
 
@@ -87,14 +87,22 @@ def _reports(path: Path) -> Iterator[TestReport | None]:
             tries[report.id] += 1
 
 
-def _write(tests: dict[str, list[TestReport]], target: Path) -> None:
+def _write(tests: dict[str, list[TestReport]], target: Path, mask: Callable[[str], str]) -> None:
     encoder = msgspec.json.Encoder()
     size = 0
     with target.open("wb") as file:
         for tries in tests.values():
             for report in tries:
-                line = encoder.encode(report)
+                line = encoder.encode(_masked(report, mask))
                 if size + len(line) > MAX_BYTES:
                     line = encoder.encode(msgspec.structs.replace(report, message=None, trace=None, output=None))
                 size += len(line) + 1
                 file.write(line + b"\n")
+
+
+def _masked(report: TestReport, mask: Callable[[str], str]) -> TestReport:
+    if report.message is None and report.trace is None and report.output is None:
+        return report
+    texts = (report.message, report.trace, report.output)
+    message, trace, output = (text if text is None else mask(text) for text in texts)
+    return msgspec.structs.replace(report, message=message, trace=trace, output=output)

@@ -1,0 +1,101 @@
+"""The built-in replacements of actions."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from mainstay.model.plan import Step
+from mainstay.runner.actions import find, refusal, versions
+from mainstay.runner.actions.call import ActionFailed
+from tests.runner.bench import Bench
+
+HERE = ".".join(map(str, sys.version_info[:2]))
+
+
+@pytest.mark.parametrize(
+    ("text", "fits", "misses"),
+    [
+        ("3.12", [(3, 12, 0), (3, 12, 9)], [(3, 1, 2), (3, 13, 0), (2, 12, 0)]),
+        ("3.12.4", [(3, 12, 4)], [(3, 12, 5)]),
+        ("3.x", [(3, 8, 0), (3, 14, 1)], [(2, 7, 18)]),
+        (">=3.9 <3.12", [(3, 9, 0), (3, 11, 9)], [(3, 8, 9), (3, 12, 0)]),
+        (">=3.9,<3.12", [(3, 11, 0)], [(3, 12, 0)]),
+        (">= 3.10", [(3, 10, 0), (3, 14, 0)], [(3, 9, 18)]),
+        ("~3.11", [(3, 11, 5)], [(3, 12, 0)]),
+        ("~3.11.2", [(3, 11, 5)], [(3, 11, 1), (3, 12, 0)]),
+        ("~=3.9", [(3, 9, 0), (3, 12, 0)], [(3, 8, 0)]),
+        ("~=3.9.1", [(3, 9, 2)], [(3, 9, 0), (3, 10, 0)]),
+        ("^3.9", [(3, 13, 0)], [(3, 8, 0), (4, 0, 0)]),
+        ("3.8 - 3.10", [(3, 8, 0), (3, 10, 13)], [(3, 11, 0)]),
+        ("3.9 || 3.11", [(3, 9, 1), (3, 11, 1)], [(3, 10, 1)]),
+        (">3.10", [(3, 11, 0)], [(3, 10, 13)]),
+        ("<=3.10", [(3, 10, 13), (3, 9, 0)], [(3, 11, 0)]),
+        (">=3.9, !=3.10.*", [(3, 9, 0), (3, 11, 0)], [(3, 10, 1)]),
+    ],
+)
+def test_version_ranges(text: str, fits: list[versions.Version], misses: list[versions.Version]) -> None:
+    wanted = versions.parse(text)
+    assert [wanted.fits(version) for version in fits] == [True] * len(fits)
+    assert [wanted.fits(version) for version in misses] == [False] * len(misses)
+
+
+def test_prereleases_and_free_threading_are_told_apart() -> None:
+    assert versions.parse("3.15-dev").prereleases
+    assert versions.parse("3.14t").freethreaded
+    assert not versions.parse("3.14").freethreaded
+    assert versions.exact("Python 3.14.0rc2") == ((3, 14, 0), True)
+
+
+@pytest.mark.parametrize("text", ["pypy3.10", "graalpy-24", "three", "3.9 and more"])
+def test_what_is_not_available_or_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(ActionFailed):
+        versions.parse(text)
+
+
+def test_actions_are_found_without_regard_to_case_and_version() -> None:
+    assert find("Actions/Checkout@v4") is find("actions/checkout@0123456789abcdef")
+    assert find("actions/unknown@v1") is None
+    assert "run step" in refusal("docker://alpine:3")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    bench = Bench(tmp_path_factory.mktemp("actions"))
+    with bench.runner():
+        yield bench
+
+
+def test_setup_python_puts_an_interpreter_of_the_machine_in_front(bench: Bench) -> None:
+    finish, record = bench.run(
+        Step(uses="actions/setup-python@v5", id="p", inputs={"python-version": HERE}),
+        Step(run="python -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'; python -m pip --version"),
+        Step(run="echo ${{ steps.p.outputs.python-version }} > version; test -x ${{ steps.p.outputs.python-path }}"),
+    )
+    assert finish.state == "passed", record.log.decode()
+    assert f"\n{HERE}\n" in record.log.decode()
+
+
+def test_setup_python_reads_the_version_from_a_file(bench: Bench) -> None:
+    bench.commit({"pyproject.toml": f'[project]\nname = "x"\nrequires-python = ">={HERE}"\n'})
+    finish, record = bench.run(
+        Step(uses="actions/setup-python@v5", inputs={"python-version-file": "pyproject.toml"}),
+        Step(run="python -c 'import sys; print(sys.prefix != sys.base_prefix)'"),
+    )
+    assert finish.state == "passed", record.log.decode()
+    assert record.log.endswith(b"True\n")
+
+
+def test_setup_python_says_what_is_there_when_it_does_not_have_it(bench: Bench) -> None:
+    finish, _ = bench.run(Step(uses="actions/setup-python@v5", inputs={"python-version": ">=3.99"}))
+    assert finish.state == "failed"
+    assert "Python >=3.99 is not available on this runner; it has" in (finish.reason or "")
+
+
+def test_setup_uv_says_which_uv_there_is(bench: Bench) -> None:
+    finish, record = bench.run(
+        Step(uses="astral-sh/setup-uv@v6", id="uv", inputs={"version": "0.0.1"}),
+        Step(run="uv --version; test -n '${{ steps.uv.outputs.uv-version }}'"),
+    )
+    assert finish.state == "passed", record.log.decode()
+    assert any("0.0.1 was asked for" in each.message for each in finish.annotations)
