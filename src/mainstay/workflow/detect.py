@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -57,7 +58,7 @@ def detect(files: Files) -> Plan:
         or "pytest" in tools
         or "tool:pytest" in sections.get("setup.cfg", ())
         or "pytest" in tox_ini
-        or any(PurePosixPath(path).name == "conftest.py" and _ours(path) for path in present)
+        or any(path.endswith("conftest.py") and _name(path) == "conftest.py" and _ours(path) for path in present)
     )
     if configured or _written_for_pytest(files, tests):
         return _plan("pytest", _pytest(read_project(files, present, pyproject)), problems)
@@ -111,11 +112,11 @@ def _sections(data: bytes | None) -> frozenset[str]:
 
 
 def _ours(path: str) -> bool:
-    return NOT_OURS.isdisjoint(PurePosixPath(path).parts)
+    return NOT_OURS.isdisjoint(path.split("/"))
 
 
-def _is_test(path: str, pattern: str) -> bool:
-    return PurePosixPath(path).match(pattern)
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _test_files(present: frozenset[str]) -> tuple[str, ...]:
@@ -139,14 +140,18 @@ def _written_for_pytest(files: Files, tests: Sequence[str]) -> bool:
 
 def _discoveries(tests: Sequence[str], present: frozenset[str]) -> Iterator[tuple[str, ...]]:
     """Arguments of `unittest discover`, one run per folder that unittest does not reach from another by itself."""
-    parents = {path: str(PurePosixPath(path).parent) for path in tests}
+    parents = {path: path.rpartition("/")[0] or "." for path in tests}
     inside = [path for path in tests if path.split("/")[0] in TEST_FOLDERS and "/" in path]
-    inside = inside or [path for path in tests if not set(TEST_FOLDERS).isdisjoint(PurePosixPath(path).parent.parts)]
+    inside = inside or [path for path in tests if not set(TEST_FOLDERS).isdisjoint(parents[path].split("/"))]
     inside = inside or [path for path in tests if parents[path] == "."]
     done: set[tuple[str, str]] = set()
+    starts: dict[str, tuple[str, str]] = {}
     for path in inside:
-        pattern = next(pattern for pattern in TEST_PATTERNS if _is_test(path, pattern))
-        start, top = _start(parents[path], present)
+        folder = parents[path]
+        if folder not in starts:
+            starts[folder] = _start(folder, present)
+        start, top = starts[folder]
+        pattern = next(pattern for pattern in TEST_PATTERNS if fnmatchcase(_name(path), pattern))
         if (start, pattern) in done:
             continue
         done.add((start, pattern))
