@@ -1,10 +1,9 @@
 """What a runner is told of an attempt it has been given."""
 
-import secrets
 from urllib.parse import quote
 
 from mainstay.engine import contexts, unfold
-from mainstay.store import builds, jobs, plans, tokens
+from mainstay.store import builds, jobs, plans
 from mainstay.store.database import Tx
 from mainstay.wire.runner import Assignment, Source
 
@@ -16,13 +15,11 @@ def assignment(tx: Tx, attempt_id: int) -> Assignment:
     plan = plans.get(tx, row.plan)
     planned = unfold.planned(plan, job.key)
     siblings = jobs.of_build(tx, job.build_id) if job.needs else []
-    token = secrets.token_urlsafe(24)
-    jobs.set_source_token(tx, attempt_id, tokens.hash_of(token))
     source = Source(
         repository=row.repository,
         repository_id=row.repository_id,
         path=f"/git/{quote(row.repository)}.git",
-        token=token,
+        token=jobs.new_source_token(tx, attempt_id),
         commit=row.commit,
         tree=row.tree,
         ref=row.ref,

@@ -26,7 +26,7 @@ from mainstay.flow.fleet import Bounds
 from mainstay.flow.retain import Rules
 from mainstay.model.plan import Json
 from mainstay.model.repository import CommitPolicy, Repository
-from mainstay.store import jobs, tokens
+from mainstay.store import jobs
 from mainstay.store.blobs import Blobs, open_blobs
 from mainstay.store.database import Database, open_database
 from mainstay.store.seal import Seal
@@ -172,7 +172,7 @@ class Engine:
 
     async def source_allowed(self, token: str, repository: str) -> bool:
         """Whether a running attempt's token opens that repository to read."""
-        source = await self.db.read(jobs.opened_by, tokens.hash_of(token), repository)
+        source = await self.db.read(jobs.opened_by, token, repository)
         if source is None:
             return False
         await self.intake.ensure(*source)

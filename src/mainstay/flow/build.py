@@ -40,21 +40,3 @@ def verdict(states: Iterable[BuildState]) -> BuildState:
 def needs_ended(job: Job, jobs: Sequence[Job]) -> bool:
     """Whether every job that `job` needs has ended. A key that was expanded counts when all its jobs have ended."""
     return all(other.state in ENDED_JOB for other in jobs if other.key in job.needs)
-
-
-def needs_result(key: str, jobs: Sequence[Job]) -> str:
-    """The `needs.KEY.result` that GitHub documents: `success`, `failure`, `cancelled` or `skipped`."""
-    states = {job.state for job in jobs if job.key == key}
-    if JobState.FAILED in states:
-        return "failure"
-    if JobState.CANCELLED in states:
-        return "cancelled"
-    if states & {JobState.PASSED, JobState.ALLOWED}:
-        return "success"
-    return "skipped"
-
-
-def waiting_reason(job: Job, jobs: Sequence[Job]) -> str:
-    """Why a job with needs has not started, in words."""
-    names = sorted({other.key for other in jobs if other.key in job.needs and other.state not in ENDED_JOB})
-    return f"waits for {', '.join(names)}"

@@ -117,7 +117,7 @@ def _end_attempt(tx: Tx, change: EndAttempt) -> None:
         "reason": change.reason,
         "exit_code": change.exit_code,
         "lease_until": None,
-        "source_token": None,
+        "source_tokens": None,
         "log_notice": change.log_notice,
     }
     if change.started_at is not None:

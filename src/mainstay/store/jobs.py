@@ -1,5 +1,7 @@
 """Jobs with their attempts as model values; claims, leases and the log's place of attempts."""
 
+import hmac
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +16,10 @@ from mainstay.model.states import AttemptState, JobState
 from mainstay.store.database import Tx
 from mainstay.store.dialect import for_update, for_update_skip_locked
 from mainstay.store.schema import attempts, builds, jobs, repositories
+from mainstay.store.tokens import hash_of
 
 _STEPS = tuple[StepResult, ...]
+MAX_SOURCE_TOKENS = 5
 
 
 def attempt_of(row: Any) -> Attempt:
@@ -221,17 +225,24 @@ def record_progress(
     )
 
 
-def opened_by(tx: Tx, token_hash: str, repository: str) -> tuple[int, str] | None:
+def opened_by(tx: Tx, token: str, repository: str) -> tuple[int, str] | None:
     """The repository and commit that a running attempt's source token opens; None when not this repository."""
+    attempt_id, _, _ = token.partition(".")
+    if not (attempt_id.isascii() and attempt_id.isdigit() and len(attempt_id) < 19):
+        return None
     query = (
-        select(builds.c.repository_id, builds.c.commit)
+        select(builds.c.repository_id, builds.c.commit, attempts.c.source_tokens)
         .join(jobs, jobs.c.build_id == builds.c.id)
         .join(attempts, attempts.c.job_id == jobs.c.id)
         .join(repositories, repositories.c.id == builds.c.repository_id)
-        .where(attempts.c.source_token == token_hash, attempts.c.state == "running", repositories.c.name == repository)
+        .where(attempts.c.id == int(attempt_id), attempts.c.state == "running", repositories.c.name == repository)
     )
     row = tx.conn.execute(query).first()
-    return None if row is None else (row.repository_id, row.commit)
+    if row is None:
+        return None
+    wanted = hash_of(token)
+    opens = any(hmac.compare_digest(wanted, known) for known in row.source_tokens or ())
+    return (row.repository_id, row.commit) if opens else None
 
 
 def open_in_group(tx: Tx, repository_id: int, group: str) -> list[Any]:
@@ -269,9 +280,16 @@ def lock_build(tx: Tx, build_id: int) -> None:
     tx.conn.execute(for_update(tx, select(builds.c.id).where(builds.c.id == build_id)))
 
 
-def set_source_token(tx: Tx, attempt_id: int, token_hash: str) -> None:
-    """Keep the hash of what opens the repository for a running attempt; an older one is worthless from now on."""
-    tx.conn.execute(update(attempts).where(attempts.c.id == attempt_id).values(source_token=token_hash))
+def new_source_token(tx: Tx, attempt_id: int) -> str:
+    """A token that opens the repository for a running attempt, to read. Only its hash is kept.
+
+    Those given before stay good: an assignment may be given twice when its answer seemed lost on the way.
+    """
+    known = tx.conn.execute(select(attempts.c.source_tokens).where(attempts.c.id == attempt_id)).scalar() or []
+    token = f"{attempt_id}.{secrets.token_urlsafe(24)}"
+    kept = [*known, hash_of(token)][-MAX_SOURCE_TOKENS:]
+    tx.conn.execute(update(attempts).where(attempts.c.id == attempt_id).values(source_tokens=kept))
+    return token
 
 
 def not_running(tx: Tx, attempt_ids: Sequence[int]) -> list[int]:

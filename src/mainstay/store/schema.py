@@ -190,7 +190,7 @@ jobs = Table(
     Index("ix_jobs_state", "state", "build_id"),
 )
 
-# One try of a job; a re-run adds one. `source_token` is a hash; it opens the repository for this try.
+# One try of a job; a re-run adds one. `source_tokens` are hashes; each opens the repository for this try.
 attempts = Table(
     "attempts",
     metadata,
@@ -209,7 +209,7 @@ attempts = Table(
     Column("exit_code", Integer),
     Column("reason", Text),
     Column("cancel_reason", Text),
-    Column("source_token", String(64)),
+    Column("source_tokens", JsonText),
     Column("sequence", Integer, nullable=False, server_default="-1"),
     Column("steps", JsonText, nullable=False),
     Column("annotations", JsonText),
@@ -218,7 +218,6 @@ attempts = Table(
     Column("log_bytes", BigInteger, nullable=False, server_default="0"),
     Column("log_notice", Text),
     UniqueConstraint("job_id", "number"),
-    Index(None, "source_token"),
     Index(None, "runner_id", "id"),
     Index(
         "ix_attempts_running",

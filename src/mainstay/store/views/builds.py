@@ -1,11 +1,11 @@
 """Builds as lists and pages show them: found by keyset, newest first, with the states of their jobs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from mainstay.model.states import JobState
 from mainstay.store.database import Tx
@@ -58,6 +58,11 @@ class Wanted:
     holding: frozenset[JobState] = frozenset()
     """Only builds with a job in one of these states."""
 
+    @property
+    def narrow(self) -> bool:
+        """Whether more than the states of jobs decides."""
+        return bool(self.repository_ids) or self.ref is not None or self.commit is not None
+
 
 _heads = select(
     builds.c.id,
@@ -99,8 +104,9 @@ def id_of_number(tx: Tx, repository_id: int, number: int) -> int | None:
 
 def of_commits(tx: Tx, repository_id: int, commits: Sequence[str]) -> list[BuildHead]:
     """All builds of these commits, newest first."""
+    # Sorted here: asked to sort, SQLite reads the repository's whole history by id instead of the index over commits.
     query = _heads.where(builds.c.repository_id == repository_id, builds.c.commit.in_(commits))
-    return _found(tx, query.order_by(builds.c.id.desc()).limit(5000))
+    return sorted(_found(tx, query), key=lambda head: -head.id)
 
 
 def last_of_ref(tx: Tx, repository_id: int, ref: str, limit: int) -> list[BuildHead]:
@@ -114,48 +120,75 @@ def candidates(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[
 
     A list may come back short or empty with a place to look on: the work of one call is bounded, not its luck.
     """
-    if wanted.holding and wanted.ref is None and wanted.commit is None and not wanted.repository_ids:
-        return _by_job_state(tx, wanted.holding, before, limit)
-    size = WINDOW if wanted.holding else limit
-    query = _narrowed(wanted)
+    if not wanted.holding:
+        ids = _newest(tx, wanted, before, limit)
+        return ids, ids[-1] if len(ids) == limit else None
+    if wanted.narrow and JobState.PASSED in wanted.holding:
+        return _passed(tx, wanted, before, limit)
+    return _by_job_state(tx, wanted, before, limit)
+
+
+def _newest(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> list[int]:
+    """The newest builds that fit everything but `holding`."""
+    if wanted.ref is None or len(wanted.repository_ids) == 1:
+        query = _older(select(builds.c.id).where(*_conditions(wanted)), before, limit)
+        return [row.id for row in tx.conn.execute(query)]
+    found: list[int] = []  # one look into the index over (repository, ref, id) each, instead of a walk over all builds
+    for repository_id in wanted.repository_ids:
+        found += _newest(tx, replace(wanted, repository_ids=(repository_id,)), before, limit)
+    return sorted(found, reverse=True)[:limit]
+
+
+def _passed(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[list[int], int | None]:
+    """Most builds have a passed job, so it is looked for from build to build."""
+    ids = _newest(tx, wanted, before, limit * 2)
+    found: set[int] = set()
+    for start in range(0, len(ids), 500):
+        query = select(jobs.c.build_id).where(
+            jobs.c.build_id.in_(ids[start : start + 500]), jobs.c.state.in_(_values(wanted.holding))
+        )
+        found.update(tx.conn.execute(query).scalars())
+    return _cut([each for each in ids if each in found], limit, ids[-1] if len(ids) == limit * 2 else None)
+
+
+def _by_job_state(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[list[int], int | None]:
+    """Few jobs are in any other state, so the builds are found through them."""
+    size = WINDOW if wanted.narrow else limit
+    query = select(jobs.c.build_id).where(jobs.c.state.in_(_values(wanted.holding)))
     if before is not None:
-        query = query.where(builds.c.id < before)
-    query = query.order_by(builds.c.id.desc()).limit(size)
-    ids = [row.id for row in tx.conn.execute(query)]
+        query = query.where(jobs.c.build_id < before)
+    query = query.distinct().order_by(jobs.c.build_id.desc()).limit(size)
+    ids = [row.build_id for row in tx.conn.execute(query)]
     rest = ids[-1] if len(ids) == size else None
-    if not wanted.holding or not ids:
+    if not wanted.narrow or not ids:
         return ids, rest
     window = query.subquery()
-    holding = (
-        select(jobs.c.build_id)
-        .join(window, window.c.id == jobs.c.build_id)
-        .where(jobs.c.state.in_(_values(wanted.holding)))
-        .distinct()
-    )
-    found = sorted(tx.conn.execute(holding).scalars(), reverse=True)
+    kept = select(builds.c.id).join(window, window.c.build_id == builds.c.id).where(*_conditions(wanted))
+    return _cut(sorted((row.id for row in tx.conn.execute(kept)), reverse=True), limit, rest)
+
+
+def _cut(found: list[int], limit: int, rest: int | None) -> tuple[list[int], int | None]:
     return (found[:limit], found[limit - 1]) if len(found) > limit else (found, rest)
 
 
-def _by_job_state(tx: Tx, holding: frozenset[JobState], before: int | None, limit: int) -> tuple[list[int], int | None]:
-    query = select(jobs.c.build_id).where(jobs.c.state.in_(_values(holding)))
+def _older(query: Select[tuple[int]], before: int | None, limit: int) -> Select[tuple[int]]:
     if before is not None:
-        query = query.where(jobs.c.build_id < before)
-    ids = list(tx.conn.execute(query.distinct().order_by(jobs.c.build_id.desc()).limit(limit)).scalars())
-    return ids, ids[-1] if len(ids) == limit else None
+        query = query.where(builds.c.id < before)
+    return query.order_by(builds.c.id.desc()).limit(limit)
 
 
-def _narrowed(wanted: Wanted) -> Select[tuple[int]]:
-    query = select(builds.c.id)
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
     if len(wanted.repository_ids) == 1:
-        query = query.where(builds.c.repository_id == wanted.repository_ids[0])
+        found.append(builds.c.repository_id == wanted.repository_ids[0])
     elif wanted.repository_ids:
-        query = query.where(builds.c.repository_id.in_(wanted.repository_ids))
+        found.append(builds.c.repository_id.in_(wanted.repository_ids))
     if wanted.ref is not None:
-        query = query.where(builds.c.ref == wanted.ref)
+        found.append(builds.c.ref == wanted.ref)
     if wanted.commit is not None:
         # A range instead of LIKE, so that the index over (repository, commit) is used; "g" follows the hex digits.
-        query = query.where(builds.c.commit >= wanted.commit, builds.c.commit < wanted.commit + "g")
-    return query
+        found += [builds.c.commit >= wanted.commit, builds.c.commit < wanted.commit + "g"]
+    return found
 
 
 def _values(states: Iterable[JobState]) -> list[str]:

@@ -294,7 +294,7 @@ def upgrade() -> None:
         sa.Column("exit_code", sa.Integer(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("cancel_reason", sa.Text(), nullable=True),
-        sa.Column("source_token", sa.String(length=64), nullable=True),
+        sa.Column("source_tokens", sa.Text(), nullable=True),
         sa.Column("sequence", sa.Integer(), server_default="-1", nullable=False),
         sa.Column("steps", sa.Text(), nullable=False),
         sa.Column("annotations", sa.Text(), nullable=True),
@@ -315,7 +315,6 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'running'"),
         postgresql_where=sa.text("state = 'running'"),
     )
-    op.create_index("ix_attempts_source_token", "attempts", ["source_token"])
     op.create_table(
         "artifacts",
         sa.Column("id", Id, nullable=False),
