@@ -86,7 +86,7 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("more", [(), ("-n", "2"), ("-p", "no:terminal")])
+@pytest.mark.parametrize("more", [(), ("-n", "2"), ("-p", "no:cacheprovider")])
 def test_pytest_reports_every_test(project: Path, more: tuple[str, ...]) -> None:
     run(project, sys.executable, "-m", "pytest", "-q", "test_p.py", *more)
     assert outcomes(project) == EXPECTED

@@ -22,7 +22,7 @@ RANK = {"error": 3, "failed": 3, "passed": 2, "skipped": 1}
 log = logging.getLogger(__name__)
 
 
-def gather(folder: Path | None, target: Path, mask: Callable[[str], str]) -> dict[str, int]:
+def gather(folder: Path | None, target: Path, mask: Callable[[str], str] = str) -> dict[str, int]:
     """Merge the reports in `folder` into `target` (JSON lines); the counts by outcome. No reports, no file.
 
     A test that ran in several processes (the same suite under several interpreters) is there once, with its worst
