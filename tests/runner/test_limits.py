@@ -90,6 +90,17 @@ async def test_a_fork_bomb_stops_at_the_limit_and_is_ended(groups: Groups) -> No
 
 
 @needs_pids
+async def test_while_no_limited_job_runs_there_is_no_group(groups: Groups) -> None:
+    assert groups.pids is not None
+    assert not groups.pids.exists()
+    one, two = (groups.open(job, JobLimits(processes=10)) for job in ("1", "2"))
+    assert one.remove()
+    assert groups.pids.exists()
+    assert two.remove()
+    assert not groups.pids.exists()
+
+
+@needs_pids
 async def test_groups_that_a_killed_runner_left_are_emptied_and_removed() -> None:
     name = f"test-{uuid.uuid4().hex[:8]}"
     before = Groups.detect(name)

@@ -19,6 +19,8 @@ Rlimits: TypeAlias = Mapping[str, int]
 WANTED = ("memory", "pids")
 FLOOR_BYTES = 64 << 20
 """No limit of ours is below this: the keeper lives under it too."""
+ABANDONED_S = 60.0
+"""An empty group of another runner's that is older was left by one that was killed."""
 REMOVE_S = 2.0
 """How long ended processes may take to leave a group."""
 
@@ -64,7 +66,10 @@ class Group:
 
         After `Keeper.end` nothing is in it and this takes well under a millisecond.
         """
-        return all(list(map(_remove, self.folders)))  # a list: each is to be tried
+        removed = [_remove(folder) for folder in self.folders]  # each is to be tried
+        for folder in self.folders:
+            _rmdir(folder.parent)  # gone with the last job in it, so that a runner that is killed leaves little
+        return all(removed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ class Groups:
     memory: Path | None = None
     """Where groups that limit memory are made. With cgroup v2 both are the same folder."""
     pids: Path | None = None
+    shared: str = ""
+    """With cgroup v2: the controllers that these folders pass on to the groups in them."""
 
     @staticmethod
     def detect(name: str) -> "Groups":
@@ -102,14 +109,18 @@ class Groups:
             settings[self.memory / job]["memory.swap.max" if self.kind == "cgroup v2" else "memory.swappiness"] = "0"
         if limits.processes and self.pids:
             settings.setdefault(self.pids / job, {})["pids.max"] = str(limits.processes + 1)  # and the keeper
-        made = [folder for folder, values in settings.items() if _make(folder, values)]
+        made = [folder for folder, values in settings.items() if self._make_job(folder, values)]
         return Group(limits, tuple(made))
+
+    def _make_job(self, folder: Path, values: Mapping[str, str]) -> bool:
+        above = _sharing(self.shared)
+        # More than once: the folder above may go in between, with another job that ends.
+        return any(_make(folder.parent, above) and _make(folder, values) for _ in range(3))
 
     def close(self) -> None:
         """At the runner's end: leave no groups behind."""
         for base in filter(None, {self.memory, self.pids}):
             _clear(base)
-            _remove(base)
 
     def rlimits(self, limits: JobLimits) -> Rlimits:
         """What is to be set on the steps' processes, given what the group enforces already."""
@@ -147,9 +158,11 @@ def _version2(name: str) -> Groups | None:
             _write(own / "cgroup.procs", "0")
             _remove(leaf)
             return None
-    if not _make(base, {"cgroup.subtree_control": order}):
+    if not _make(base, _sharing(order)):
         return None
-    return Groups("cgroup v2", _words("cgroup v2", offered), *(base if one in offered else None for one in WANTED))
+    _rmdir(base)
+    memory, pids = (base if one in offered else None for one in WANTED)
+    return Groups("cgroup v2", _words("cgroup v2", offered), memory, pids, order)
 
 
 def _version1(name: str) -> Groups | None:
@@ -158,9 +171,10 @@ def _version1(name: str) -> Groups | None:
     for controller in WANTED:
         own = _own_group("cgroup", controller)
         if own is not None and os.access(own, os.W_OK) and _clear(own / name) and _make(own / name, {}):
+            _rmdir(own / name)
             bases[controller] = own / name
     offered = {controller for controller, base in bases.items() if base}
-    return Groups("cgroup v1", _words("cgroup v1", offered), *bases.values()) if offered else None
+    return Groups("cgroup v1", _words("cgroup v1", offered), bases["memory"], bases["pids"]) if offered else None
 
 
 def _words(kind: str, offered: set[str]) -> str:
@@ -190,8 +204,25 @@ def _own_group(kind: str, controller: str | None) -> Path | None:
 
 
 def _clear(base: Path) -> bool:
-    """Remove groups an earlier run of this runner left, with what still runs in them."""
-    return all(list(map(_remove, filter(Path.is_dir, base.iterdir())))) if base.is_dir() else True
+    """Remove groups an earlier run of this runner left, with what still runs in them; and empty ones of others."""
+    for other in base.parent.glob("mainstay-*"):
+        with contextlib.suppress(OSError):
+            if other != base and time.time() - other.stat().st_mtime > ABANDONED_S:
+                for folder in (*filter(Path.is_dir, other.iterdir()), other):
+                    _rmdir(folder)
+    removed = [_remove(old) for old in base.iterdir() if old.is_dir()] if base.is_dir() else []
+    _rmdir(base)
+    return all(removed)
+
+
+def _sharing(controllers: str) -> dict[str, str]:
+    return {"cgroup.subtree_control": controllers} if controllers else {}
+
+
+def _rmdir(folder: Path) -> None:
+    """Remove a group if nothing is in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _make(folder: Path, values: Mapping[str, str]) -> bool:
@@ -210,8 +241,7 @@ def _make(folder: Path, values: Mapping[str, str]) -> bool:
 def _remove(folder: Path) -> bool:
     until = time.monotonic() + REMOVE_S
     while True:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        _rmdir(folder)
         if not folder.is_dir():
             return True
         pids = [int(pid) for pid in _read(folder / "cgroup.procs").split()]
