@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -20,8 +21,8 @@ class Answer(msgspec.Struct):
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1
-    seen: list[tuple[str, str, bytes]] = []
-    cut: list[str] = []
+    seen: ClassVar[list[tuple[str, str, bytes]]] = []
+    cut: ClassVar[list[str]] = []
 
     def log_message(self, *args: object) -> None:
         pass
