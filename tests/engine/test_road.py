@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from mainstay.engine import enrol, people
+from mainstay.engine import enrol, people, results
 from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import Conflict, Gone, NotFound
 from mainstay.model.plan import PlannedJob, Step
 from mainstay.store.database import Database
+from mainstay.wire.runner import Progress
 from tests.engine.road import plan, road
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +99,9 @@ async def test_a_job_is_tried_three_times_before_losing_runners_is_its_verdict(d
         build = await here.build(await here.repository())
         for boot in ("one", "two", "three"):
             runner = await here.hello(boot=boot)
-            await here.given(runner, boot=boot)
+            attempt = (await here.given(runner, boot=boot)).attempt
+            begun = Progress(sequence=1, started_at=here.clock.now())
+            await database.write(results.progress, runner, attempt, begun)
         await here.hello(boot="four")
         [job] = await here.jobs(build)
         assert (job.state, len(job.attempts)) == ("failed", 3)

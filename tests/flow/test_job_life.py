@@ -104,7 +104,7 @@ class JobLife(RuleBasedStateMachine):
 
     @invariant()
     def retries_are_bounded(self) -> None:
-        assert len(self.world.job.attempts) <= (self.reruns + 1) * (1 + RETRY.max)
+        assert len(self.world.job.attempts) <= (self.reruns + 1) * (1 + result.MAX_TRIES)
 
 
 TestJobLife = JobLife.TestCase

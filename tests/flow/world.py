@@ -39,7 +39,12 @@ class World:
         for change in changes:
             match change:
                 case EndAttempt():
-                    self._set(change.attempt_id, state=change.state, finished_at=change.finished_at)
+                    self._set(
+                        change.attempt_id,
+                        state=change.state,
+                        finished_at=change.finished_at,
+                        started_at=change.started_at,
+                    )
                 case MoveJob():
                     self.job = replace(self.job, state=change.state, reason=change.reason)
                 case AskCancel():

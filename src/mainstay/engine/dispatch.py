@@ -185,7 +185,8 @@ def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime) -> _Seen:
     seen, _ = _look(tx, runner_id, message, now)
     runners.change(tx, runner_id, last_contact_at=now)
     held = [each.id for each in jobs.held_by(tx, runner_id)]
-    jobs.renew(tx, held, now + timedelta(seconds=LEASE_S))
+    # Only what it names: an attempt that it never takes up must run out.
+    jobs.renew(tx, [key for key in held if key in message.running], now + timedelta(seconds=LEASE_S))
     again = tuple(assign.assignment(tx, key) for key in held if key not in message.running)
     orders = Orders(assign=again, cancel=seen.orders.cancel, drop=seen.orders.drop, drain=seen.orders.drain)
     return _Seen(orders, seen.labels, seen.draining)

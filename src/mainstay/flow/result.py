@@ -12,6 +12,9 @@ from mainstay.model.job import Attempt, Job
 from mainstay.model.plan import Retry
 from mainstay.model.states import ENDED_ATTEMPT, ENDED_JOB, OPEN_ATTEMPT, AttemptState, JobState
 
+MAX_TRIES = 8
+"""Tries of one job without a person's word, those included that never began."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -63,7 +66,7 @@ def _take(job: Job, attempt: Attempt, end: End, retry: Retry, now: datetime) -> 
     move = job_flow.move_for_end(
         state,
         allowed_to_fail=job.allowed_to_fail,
-        retries_left=state.value in retry.on and _retries(job) < retry.max,
+        retries_left=state.value in retry.on and _may_retry(job, attempt, end.order, retry),
     )
     order = replace(end.order, state=state, reason=end.order.reason or (attempt.cancel_reason if cancelled else None))
     changes: list[Change] = [order]
@@ -91,20 +94,31 @@ def _job_reason(attempt: Attempt, state: AttemptState, order: EndAttempt, move: 
     if move is Move.RETRY:
         return f"attempt {attempt.number} was {state}: {order.reason or 'no reason was given'}; trying again"
     if state in (AttemptState.LOST, AttemptState.BROKEN):
-        tries = _retries(job) + 1
+        tries = len(_run_of(job))
         return f"{state} {tries} times, the last time because: {order.reason or 'no reason was given'}"
     return order.reason
 
 
-def _retries(job: Job) -> int:
-    """How many tries of the present run went without a word about the code (a re-run starts counting anew)."""
-    count = 0
+def _run_of(job: Job) -> list[Attempt]:
+    """The tries of the present run: the last that somebody asked for and those that followed by themselves."""
+    run: list[Attempt] = []
     for attempt in sorted(job.attempts, key=lambda each: -each.number):
-        if attempt.cause.startswith("retry"):
-            count += 1
-        else:
+        run.append(attempt)
+        if not attempt.cause.startswith("retry"):
             break
-    return count
+    return run
+
+
+def _may_retry(job: Job, attempt: Attempt, end: EndAttempt, retry: Retry) -> bool:
+    """Whether a try that said nothing about the code is followed by another.
+
+    What never began (its runner died with the assignment in hand, its source could not be fetched) cannot be the job's
+    own doing: it does not count against the job's retries, up to a bound of its own.
+    """
+    before = [each for each in _run_of(job) if each.id != attempt.id]
+    if end.started_at is None and attempt.started_at is None:
+        return len(before) + 1 < MAX_TRIES
+    return sum(each.started_at is not None for each in before) < retry.max and len(before) + 1 < MAX_TRIES
 
 
 def _call_off(job: Job, came_back: Attempt, now: datetime) -> Iterable[Change]:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mainstay.model.errors import BadInput
+from mainstay.model.errors import BadInput, Gone
 from mainstay.web import bodies
 from mainstay.web.access import runner_identity
 from mainstay.web.options import site_of
@@ -34,6 +34,8 @@ async def _speaker(request: Request) -> int:
     """The runner that speaks, which its token must own."""
     identity = await runner_identity(request)
     value = request.headers.get("mainstay-runner", "")
+    if not value:
+        raise Gone("the header Mainstay-Runner is missing: say hello first, and send the number of its answer")
     if not (value.isascii() and value.isdigit() and len(value) < 19):
         raise BadInput("the header Mainstay-Runner must be the runner's number, as the answer to hello gave it")
     runner_id = int(value)
@@ -72,6 +74,8 @@ async def append_log(request: Request) -> Response:
     """Bytes of the log from `?offset=N` on."""
     runner_id = await _speaker(request)
     value = request.query_params.get("offset", "")
+    if not value:
+        raise Gone("the header Mainstay-Runner is missing: say hello first, and send the number of its answer")
     if not (value.isascii() and value.isdigit() and len(value) < 19):
         raise BadInput("the log's place is missing: ?offset=N with the number of bytes before it")
     body = await bodies.whole(request, LOG_BYTES)
