@@ -25,6 +25,7 @@ from mainstay.runner.limits import Group, JobLimits
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
 from mainstay.runner.processes import Processes
+from mainstay.runner.rendering import Rendering
 from mainstay.runner.situation import Situation, Stop
 from mainstay.runner.steps import Site, StepRun
 from mainstay.runner.trees import Tree
@@ -96,8 +97,6 @@ class Job:
         if self._stop is None:
             self._stop = Stop(state, reason)
             self._stopped_at = asyncio.get_running_loop().time()
-            if self._situation is not None:
-                self._situation.stop = self._stop
             self._stopping.set()
 
     async def hand_back(self, reason: str) -> None:
@@ -212,7 +211,7 @@ class Job:
             machine={**env, "PYTHONPATH": str(COLLECT)},
             fixed=environment.of_contexts(github, runner),
             hash_files=lambda patterns: hash_files(where.work, patterns),
-            stop=self._stop,
+            stopped=lambda: self._stop,
         )
         self._situation = situation
         limits = assignment.plan.limits
@@ -225,6 +224,7 @@ class Job:
             output=self._output,
             processes=processes,
             situation=situation,
+            rendering=Rendering(machine.threads),
             files=folders.files,
             scripts=folders.scripts,
             temp=folders.runner_temp,
@@ -235,7 +235,7 @@ class Job:
 
     async def _run_steps(self, site: Site) -> None:
         for number, step in enumerate(self.assignment.plan.steps, 1):
-            run = StepRun(site, step, number)
+            run = StepRun(site, step, number, str(number))
             name = await run.name()
             result = await run.decide()
             if result is None:

@@ -27,10 +27,10 @@ class Script:
     argv: tuple[str, ...]
 
 
-def write(script: str, shell: str | None, folder: Path, number: int, path: str) -> Script:
+def write(script: str, shell: str | None, folder: Path, label: str, path: str) -> Script:
     """Write the script down. `path` is the PATH that programs are looked for in. Raises BadInput, OSError."""
     template, ending = _template(shell, path)
-    file = folder / f"step-{number}{ending}"
+    file = folder / f"step-{label}{ending}"
     text = script.replace("\r\n", "\n")
     file.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8", errors="surrogateescape")
     try:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mainstay.model.job import Annotation
 from mainstay.model.plan import Json
@@ -40,10 +40,19 @@ class Situation:
     steps: dict[str, Json] = field(default_factory=dict)
     """The `steps` context."""
     failed: bool = False
-    stop: Stop | None = None
+    stopped: Callable[[], Stop | None] = lambda: None
+    """Why the job is to end early, once it is."""
+    outer_env: Mapping[str, str] = field(default_factory=dict)
+    """Within a composite action: the `env` of the step that uses it."""
     annotations: list[Annotation] = field(default_factory=list)
     summaries: list[str] = field(default_factory=list)
-    _annotated: int = 0
+    annotated: list[int] = field(default_factory=lambda: [0])
+    """Characters of all annotations, in a list because composite actions share it."""
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why the job is to end early; None: it is not."""
+        return self.stopped()
 
     @property
     def status(self) -> Status:
@@ -57,7 +66,7 @@ class Situation:
         word = "cancelled" if self.stop else "failure" if self.failed else "success"
         contexts = {
             **self.contexts,
-            "env": {**self.env, **(step_env or {})},
+            "env": {**self.env, **self.outer_env, **(step_env or {})},
             "steps": self.steps,
             "job": {"status": word, "container": {}, "services": {}},
         }
@@ -65,7 +74,7 @@ class Situation:
 
     def environment(self, step_env: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
         """The whole environment of a step's process."""
-        env = {**self.machine, **self.env, **step_env, **self.fixed, **files}
+        env = {**self.machine, **self.env, **self.outer_env, **step_env, **self.fixed, **files}
         if self.paths:
             env["PATH"] = os.pathsep.join([*self.paths, env["PATH"]])
         # Ours comes along whatever the job sets: that is how its tests are counted.
@@ -74,14 +83,26 @@ class Situation:
             env["PYTHONPATH"] = f"{theirs}{os.pathsep}{ours}" if theirs else ours
         return env
 
+    def within_action(self, inputs: Mapping[str, Json], env: Mapping[str, str], folder: str) -> "Situation":
+        """As the steps of a composite action find it: steps, state and inputs of their own, all else shared."""
+        github = {**self.contexts["github"], "action_path": folder}
+        return replace(
+            self,
+            contexts={**self.contexts, "inputs": inputs, "github": github},
+            fixed={**self.fixed, "GITHUB_ACTION_PATH": folder},
+            outer_env={**self.outer_env, **env},
+            steps={},
+            failed=False,
+        )
+
     def add_path(self, folder: str) -> None:
         """Put a folder in front of PATH."""
         self.paths.insert(0, folder)
 
     def remark(self, annotation: Annotation) -> None:
         """Keep an annotation, as long as there are not too many."""
-        self._annotated += len(annotation.message) + len(annotation.title or "") + 100
-        if len(self.annotations) < MAX_ANNOTATIONS and self._annotated < MAX_ANNOTATION_BYTES:
+        self.annotated[0] += len(annotation.message) + len(annotation.title or "") + 100
+        if len(self.annotations) < MAX_ANNOTATIONS and self.annotated[0] < MAX_ANNOTATION_BYTES:
             self.annotations.append(annotation)
         elif self.annotations and self.annotations[-1].title != "More":
             words = "there were more annotations than are kept; the log has them all"

@@ -13,8 +13,8 @@ MAX_BYTES = 16 << 20
 class StepFiles:
     """Those of one step, made empty before it starts."""
 
-    def __init__(self, folder: Path, number: int) -> None:
-        self._paths = {kind: folder / f"{kind}-{number}" for kind in KINDS}
+    def __init__(self, folder: Path, label: str) -> None:
+        self._paths = {kind: folder / f"{kind}-{label}" for kind in KINDS}
         for path in self._paths.values():
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
 

@@ -10,25 +10,18 @@ from mainstay.model.errors import BadInput, MainstayError
 from mainstay.model.job import Annotation, StepResult
 from mainstay.model.plan import Step
 from mainstay.model.states import StepState
-from mainstay.runner import actions, shells
+from mainstay.runner import actions, composite, shells
 from mainstay.runner.actions.call import ActionFailed, Call, Keep
 from mainstay.runner.executors import JobPlace
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
 from mainstay.runner.processes import Processes, Run, StepPrograms
+from mainstay.runner.rendering import Rendering
 from mainstay.runner.situation import Situation
 from mainstay.runner.stepfiles import StepFiles
 from mainstay.wire.runner import Assignment
 from mainstay.workflow import command_files, commands
-from mainstay.workflow.expressions import (
-    ExpressionError,
-    Scope,
-    evaluate_condition,
-    parse_template,
-    render,
-    render_value,
-)
-from mainstay.workflow.expressions.values import truthy
+from mainstay.workflow.expressions import ExpressionError, Scope
 
 MAX_NAME = 200
 MAX_OUTPUTS = 1 << 20
@@ -53,6 +46,7 @@ class Site:
     output: Output
     processes: Processes
     situation: Situation
+    rendering: Rendering
     files: Path
     """Folder of the files through which steps speak."""
     scripts: Path
@@ -80,6 +74,8 @@ class StepRun:
     site: Site
     step: Step
     number: int
+    label: str
+    """Tells its files from those of all other steps: `3`, within a composite action `3-1`."""
     outputs: dict[str, str] = field(default_factory=dict)
     _env: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
@@ -90,12 +86,12 @@ class StepRun:
         scope = situation.scope(status=situation.status)
         try:
             try:
-                self._env = await self._mapping(self.step.env, scope)
+                self._env = await self.site.rendering.mapping(self.step.env, scope)
             except ExpressionError as error:
-                if await self._condition(scope):
+                if await self.site.rendering.condition(self.step.condition, scope):
                     raise StepFailed(f"env: {error}") from error
                 return self._skipped()
-            if await self._condition(situation.scope(self._env, situation.status)):
+            if await self.site.rendering.condition(self.step.condition, situation.scope(self._env, situation.status)):
                 return None
         except ExpressionError as error:
             return self._finished(_Ended(StepState.FAILED, reason=f"if: {error}"), None, None)
@@ -107,7 +103,9 @@ class StepRun:
         """What is shown: its name, else what it runs."""
         try:
             if self.step.name:
-                return (await self._text(self.step.name, self._scope())).strip()[:MAX_NAME] or f"Step {self.number}"
+                return (await self.site.rendering.text(self.step.name, self._scope())).strip()[
+                    :MAX_NAME
+                ] or f"Step {self.number}"
         except ExpressionError:
             return (self.step.name or "")[:MAX_NAME]
         what = self.step.uses or next(iter((self.step.run or "").strip().splitlines()), "")
@@ -138,14 +136,14 @@ class StepRun:
     async def _script(self, limit_s: float | None) -> _Ended:
         site, situation = self.site, self.site.situation
         plan = site.assignment.plan
-        text = await self._text(self.step.run or "", self._scope())
-        files = StepFiles(site.files, self.number)
+        text = await self.site.rendering.text(self.step.run or "", self._scope())
+        files = StepFiles(site.files, self.label)
         env = situation.environment(
-            self._env, {**files.variables, "GITHUB_ACTION": self.step.id or f"__run_{self.number}"}
+            self._env, {**files.variables, "GITHUB_ACTION": self.step.id or f"__run_{self.label}"}
         )
-        script = shells.write(text, self.step.shell or plan.shell, site.scripts, self.number, env["PATH"])
+        script = shells.write(text, self.step.shell or plan.shell, site.scripts, self.label, env["PATH"])
         folder = self.step.working_directory or plan.working_directory or ""
-        cwd = site.place.work / await self._text(folder, self._scope())
+        cwd = site.place.work / await self.site.rendering.text(folder, self._scope())
         if not cwd.is_dir():
             raise StepFailed(f"the working directory {folder} does not exist")
         heed_stop = situation.stop is None
@@ -155,10 +153,12 @@ class StepRun:
 
     async def _action(self, limit_s: float | None) -> _Ended:
         site, uses = self.site, self.step.uses or ""
+        if uses.startswith("./"):
+            return await self._composite(uses)
         action = actions.find(uses)
         if action is None:
             raise StepFailed(actions.refusal(uses))
-        inputs = await self._mapping(self.step.inputs, self._scope())
+        inputs = await self.site.rendering.mapping(self.step.inputs, self._scope())
         call = Call(
             name=uses,
             inputs={name.lower(): value for name, value in inputs.items()},
@@ -187,6 +187,22 @@ class StepRun:
             return _Ended(StepState.TIMED_OUT, reason=_over(limit_s))
         stop = site.situation.stop
         return _Ended(StepState.PASSED) if stop is None else _Ended(StepState.CANCELLED, reason=stop.reason)
+
+    async def _composite(self, uses: str) -> _Ended:
+        """A local action: its steps are run as if they stood here."""
+        given = await self.site.rendering.mapping(self.step.inputs, self._scope())
+        use = composite.open_action(uses, given, self._env, self.site.place.work, self.site.situation, self.label)
+        inner = replace(self.site, situation=use.situation)
+        await use.set_inputs(self.site.rendering)
+        ended = _Ended(StepState.PASSED)
+        for number, step in enumerate(use.action.steps, 1):
+            run = StepRun(inner, step, number, f"{self.label}-{number}")
+            result = await run.decide() or await run.run()
+            if result.state in (StepState.FAILED, StepState.TIMED_OUT) and ended.state is StepState.PASSED:
+                ended = _Ended(StepState.FAILED, result.exit_code, result.reason)
+        self._set(await self.site.rendering.mapping(use.action.outputs, use.situation.scope()))
+        stop = self.site.situation.stop
+        return ended if stop is None else _Ended(StepState.CANCELLED, ended.exit_code, stop.reason)
 
     def _ended(self, run: Run, limit_s: float | None) -> _Ended:
         stop = self.site.situation.stop
@@ -289,45 +305,22 @@ class StepRun:
 
     async def _goes_on(self) -> bool:
         try:
-            value = await self._value(self.step.continue_on_error, self._scope())
+            return self.site.rendering.flag(self.step.continue_on_error, self._scope())
         except ExpressionError as error:
             self.site.situation.remark(Annotation("error", f"continue-on-error: {error}"))
             return False
-        return value.strip().lower() == "true" if isinstance(value, str) else truthy(value)
 
     async def _limit(self) -> float | None:
         if self.step.timeout_s is None:
             return None
-        text = await self._text(self.step.timeout_s, self._scope())
+        text = await self.site.rendering.text(self.step.timeout_s, self._scope())
         try:
             return max(0.0, float(text)) if text.strip() else None
         except ValueError:
             raise StepFailed(f"timeout-minutes: {text!r} is not a number") from None
 
-    # Expressions. hashFiles reads files, so what calls it is evaluated in a thread.
-
     def _scope(self) -> Scope:
         return self.site.situation.scope(self._env)
-
-    async def _condition(self, scope: Scope) -> bool:
-        text = self.step.condition
-        if text is not None and "hashfiles" in text.lower():
-            return await self.site.machine.threads.run(evaluate_condition, text, scope)
-        return evaluate_condition(text, scope)
-
-    async def _text(self, text: str, scope: Scope) -> str:
-        if "${{" not in text:
-            return text
-        template = parse_template(text)
-        if "hashfiles" in text.lower():
-            return await self.site.machine.threads.run(render, template, scope)
-        return render(template, scope)
-
-    async def _value(self, text: str, scope: Scope) -> object:
-        return render_value(parse_template(text), scope) if "${{" in text else text
-
-    async def _mapping(self, templates: Mapping[str, str], scope: Scope) -> dict[str, str]:
-        return {name: await self._text(text, scope) for name, text in templates.items()}
 
 
 def _word(state: StepState) -> str:
