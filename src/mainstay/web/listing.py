@@ -107,7 +107,7 @@ def _wanted(tx: Tx, query: Query) -> Wanted | None:
     repository_ids: tuple[int, ...] = ()
     if query.repository is not None:
         repository_ids = (repositories.by_name(tx, query.repository).id,)
-    elif query.commit is not None:
+    elif query.commit is not None or query.branch is not None:
         repository_ids = tuple(each.id for each in repositories.all_of(tx))
         if not repository_ids:
             return None

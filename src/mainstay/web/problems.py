@@ -1,6 +1,5 @@
 """Errors on their way out: `application/problem+json` for programs. Pages have their own words (`pages.errors`)."""
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -13,8 +12,6 @@ from starlette.responses import Response
 from mainstay.model.errors import BadInput, MainstayError, NotFound
 
 CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large", 422: "bad-input"}
-
-log = logging.getLogger(__name__)
 
 
 def problem(
@@ -48,7 +45,7 @@ def of_error(error: Exception) -> Response:
     if isinstance(error, HTTPException):
         code = CODES.get(error.status_code, "failed")
         return problem(error.status_code, code, str(error.detail), headers=error.headers)
-    log.error("A request failed", exc_info=error)
+    # The server (uvicorn) writes it to the log: Starlette raises it again after this answer.
     return problem(500, "failed", "The server made a mistake and has written it to its log. Trying again may help.")
 
 

@@ -55,8 +55,6 @@ async def error(request: Request, problem: Exception) -> Response:
         status, message = problem.status, problem.message
     elif isinstance(problem, HTTPException):
         status, message = problem.status_code, words.plain("There is nothing at this address.")
-    else:
-        problems.of_error(problem)  # writes it to the log
     try:
         viewer = await signed_in(request)
     except MainstayError:

@@ -3,7 +3,7 @@
 import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from functools import cache
+from functools import cache, lru_cache
 
 from markupsafe import Markup, escape
 from starlette.requests import Request
@@ -85,6 +85,7 @@ def size(count: int) -> str:
     return f"{mega:.1f} MB" if mega < 100 else f"{mega:.0f} MB"
 
 
+@lru_cache(maxsize=512)
 def glyph(state: str, words: Words) -> Markup:
     """The sign of a state with its word for those who cannot see it."""
     return Markup(

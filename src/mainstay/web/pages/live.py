@@ -34,5 +34,7 @@ async def _changes(site: Site, topics: list[str]) -> AsyncIterator[bytes]:
             if not await watch.wait(streams.BEAT_S):
                 yield streams.BEAT
                 continue
+            if site.streams.closing:
+                return
             await asyncio.sleep(GATHER_S)
             yield streams.message("changed", {})
