@@ -224,8 +224,11 @@ class Chaos:
         until(lambda: not _pids("MAINSTAY_ATTEMPT=", str(self.folder), environment=True), "the jobs' processes to end")
         for member in range(len(self.networks)):
             data = self.folder / f"r{member}"
-            until(lambda data=data: not _entries(data / "journal"), f"the journals of r{member} to be delivered")
-            until(lambda data=data: not _entries(data / "jobs"), f"the folders of r{member} to be removed")
+            for name in ("journal", "jobs"):
+                try:
+                    until(lambda folder=data / name: not _entries(folder), f"{data / name} to become empty")
+                except AssertionError as error:
+                    raise AssertionError(f"{error}: {_entries(data / name)}\n{self._told()}") from None
 
     def _all_builds(self, stand: Stand) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -242,8 +245,10 @@ class Chaos:
         lacking = self.expected.keys() - {build["commit"] for build in found}
         still_open = [build for build in found if build["state"] not in ENDED]
         jobs = [stand.build(build["id"])["jobs"] for build in still_open[:3]]
-        told = "\n".join(member.process.output[-2000:] for member in self.members if member.process is not None)
-        return f"seed {self.seed}: not built: {lacking}; still open: {jobs}\n{self.deeds[-30:]}\n{told}"
+        return f"seed {self.seed}: not built: {lacking}; still open: {jobs}\n{self.deeds[-30:]}\n{self._told()}"
+
+    def _told(self) -> str:
+        return "\n".join(member.process.output[-3000:] for member in self.members if member.process is not None)
 
     def end(self) -> None:
         for member in self.members:

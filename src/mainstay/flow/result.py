@@ -73,6 +73,8 @@ def _take(job: Job, attempt: Attempt, end: End, retry: Retry, now: datetime) -> 
     changes.append(_tell(EventKind.ATTEMPT_ENDED, job, attempt, now, end.cause, state=state, reason=order.reason))
     if job.state in ENDED_JOB:
         return Outcome(accepted=True, changes=tuple(changes))
+    if cancelled and any(other.number > attempt.number and other.state in OPEN_ATTEMPT for other in job.attempts):
+        return Outcome(accepted=True, changes=tuple(changes))  # called off long ago: a newer one decides
     if any(other.id != attempt.id and other.state == AttemptState.RUNNING for other in job.attempts) and (
         move is Move.RETRY or state == AttemptState.CANCELLED
     ):

@@ -71,10 +71,10 @@ class Fetcher:
         # By environment, so that nobody reads the token in a list of processes.
         config = {"http.extraHeader": f"Authorization: {basic(source.token)}", "protocol.version": "2"}
         options = ("fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", url)
-        wanted = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+        wanted = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]
         await run_git(*options, *wanted, git_dir=mirror, config=config, timeout_s=FETCH_S)
         if not await self._has(mirror, source.commit):
-            wanted = (f"+{source.commit}:refs/mainstay/{source.commit}",)
+            wanted = [f"+{source.commit}:refs/mainstay/{source.commit}"]
             await run_git(*options, *wanted, git_dir=mirror, config=config, timeout_s=FETCH_S)
 
     @staticmethod
