@@ -105,7 +105,7 @@ def test_the_speaker_must_be_known(site: Site, runner: int) -> None:
         ({}, 401),
         ({"Authorization": "Bearer mst_runner_nonsense"}, 401),
         ({"Authorization": f"Bearer {API_TOKEN}"}, 403),
-        ({"Authorization": f"Bearer {RUNNER_TOKEN}"}, 422),
+        ({"Authorization": f"Bearer {RUNNER_TOKEN}"}, 410),
         ({"Authorization": f"Bearer {RUNNER_TOKEN}", "Mainstay-Runner": "one"}, 422),
         ({"Authorization": f"Bearer {RUNNER_TOKEN}", "Mainstay-Runner": "4711"}, 410),
     ):

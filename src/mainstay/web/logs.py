@@ -66,7 +66,7 @@ def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:
 async def followed(site: Site, attempt_id: int, start: int) -> AsyncIterator[bytes]:
     """The bytes from `start` on, and all that come, until the attempt has ended or the server stops."""
     with site.streams.watch(site.engine.wake, f"log:{attempt_id}", f"attempt:{attempt_id}") as grown:
-        while not site.streams.closing:
+        while site.streams.going():
             size, ended = await site.engine.log_size(attempt_id)
             async for piece in site.engine.log_range(attempt_id, start, size):
                 start += len(piece)

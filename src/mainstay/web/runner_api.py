@@ -74,8 +74,6 @@ async def append_log(request: Request) -> Response:
     """Bytes of the log from `?offset=N` on."""
     runner_id = await _speaker(request)
     value = request.query_params.get("offset", "")
-    if not value:
-        raise Gone("the header Mainstay-Runner is missing: say hello first, and send the number of its answer")
     if not (value.isascii() and value.isdigit() and len(value) < 19):
         raise BadInput("the log's place is missing: ?offset=N with the number of bytes before it")
     body = await bodies.whole(request, LOG_BYTES)

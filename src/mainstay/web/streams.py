@@ -17,7 +17,7 @@ class Streams:
 
     def __init__(self) -> None:
         self._watches: set[Watch] = set()
-        self.closing = False
+        self._closing = False
 
     @contextmanager
     def watch(self, wake: Wake, *topics: str) -> Iterator[Watch]:
@@ -29,9 +29,13 @@ class Streams:
             finally:
                 self._watches.discard(watch)
 
+    def going(self) -> bool:
+        """Whether streams may go on: the server has not been asked to stop."""
+        return not self._closing
+
     def close(self) -> None:
         """Let every stream end now. Call it when the server is asked to stop."""
-        self.closing = True
+        self._closing = True
         for watch in tuple(self._watches):
             watch.fire()
 

@@ -71,7 +71,7 @@ async def _until_ended(site: Site, build_id: int, wait_s: float) -> None:
     loop = asyncio.get_running_loop()
     until = loop.time() + wait_s
     with site.streams.watch(site.engine.wake, f"build:{build_id}") as watch:
-        while not site.streams.closing and (left := until - loop.time()) > 0:
+        while site.streams.going() and (left := until - loop.time()) > 0:
             line, _ = await site.engine.db.read(whole_build, str(build_id))
             if line.ended:
                 return

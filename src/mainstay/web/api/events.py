@@ -38,7 +38,7 @@ async def follow(
 async def _story(site: Site, last_id: int) -> AsyncIterator[bytes]:
     yield streams.OPENING
     with site.streams.watch(site.engine.wake, "events") as watch:
-        while not site.streams.closing:
+        while site.streams.going():
             found = await site.engine.db.read(events.since, last_id)
             for event in found:
                 last_id = event.id or last_id

@@ -30,11 +30,11 @@ async def _changes(site: Site, topics: list[str]) -> AsyncIterator[bytes]:
     yield streams.OPENING
     with site.streams.watch(site.engine.wake, *topics) as watch:
         yield streams.message("open", {})
-        while not site.streams.closing:
+        while site.streams.going():
             if not await watch.wait(streams.BEAT_S):
                 yield streams.BEAT
                 continue
-            if site.streams.closing:
+            if not site.streams.going():
                 return
             await asyncio.sleep(GATHER_S)
             yield streams.message("changed", {})

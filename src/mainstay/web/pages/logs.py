@@ -213,7 +213,7 @@ async def _tail(site: Site, attempt_id: int, start: int) -> AsyncIterator[bytes]
     yield streams.OPENING
     look = ansi.Look()
     with site.streams.watch(site.engine.wake, f"log:{attempt_id}", f"attempt:{attempt_id}") as grown:
-        while not site.streams.closing:
+        while site.streams.going():
             size, ended = await site.engine.log_size(attempt_id)
             if size - start > BEHIND_BYTES:
                 start = await line_start(site, attempt_id, size - TAIL_BYTES, start)
