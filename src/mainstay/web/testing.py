@@ -34,23 +34,38 @@ def digest(name: str, history: Sequence[Outcome]) -> Digest:
     return Digest(
         name,
         tuple(history),
-        _state(history),
+        states(history)[0][0] if history else None,
         sum(each.outcome in FAILURES for each in history),
         flakiness(history),
         round(median(ran), 6) if ran else None,
     )
 
 
-def _state(history: Sequence[Outcome]) -> str | None:
-    """How it ended in its newest build: a failure in any job counts, a rerun counts for its job."""
-    if not history:
-        return None
-    by_job: dict[int, str] = {}
+def states(history: Sequence[Outcome]) -> list[tuple[str, Outcome]]:
+    """How the test ended in each build, newest first, with its newest result there.
+
+    A failure in any job counts; a rerun or a further attempt counts for its job.
+    """
+    by_build: dict[int, dict[int, Outcome]] = {}
     for each in history:
-        if each.build_id == history[0].build_id:
-            by_job.setdefault(each.job_id, each.outcome)
-    outcomes = set(by_job.values())
-    return next((word for word in (*FAILURES, "passed") if word in outcomes), "skipped")
+        by_build.setdefault(each.build_id, {}).setdefault(each.job_id, each)
+    found = []
+    for by_job in by_build.values():
+        outcomes = {each.outcome for each in by_job.values()}
+        word = next((word for word in (*FAILURES, "passed") if word in outcomes), "skipped")
+        found.append((word, next(iter(by_job.values()))))
+    return found
+
+
+def run(history: Sequence[Outcome]) -> list[Outcome]:
+    """The newest builds in which the test ended as it did in the last one: their newest results, newest first."""
+    found: list[Outcome] = []
+    ends = states(history)
+    for word, newest in ends:
+        if (word in FAILURES) != (ends[0][0] in FAILURES):
+            break
+        found.append(newest)
+    return found
 
 
 def flakiness(history: Sequence[Outcome]) -> float:

@@ -94,14 +94,10 @@ def _heading(found: Digest, words: Words, forms: Forms) -> Markup:
     """Since when it is in its present state, as far as its history is looked at."""
     if found.state is None:
         return words("The test has no results yet")
-    run = [found.history[0]]
-    for each in found.history[1:]:
-        if (each.outcome in testing.FAILURES) != (found.state in testing.FAILURES):
-            break
-        run.append(each)
+    run = testing.run(found.history)
     when = forms.clock(run[-1].at)
     if found.state in testing.FAILURES:
-        return words("The test fails since {when}, {n} times", when=when, n=len(run))
+        return words("The test fails since {when}, in {n} builds", when=when, n=len(run))
     if found.flaky:
         return words("The test passes, but it is flaky")
     return words(
