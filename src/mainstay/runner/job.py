@@ -182,6 +182,7 @@ class Job:
             stopped.cancel()
             if not both.done() or both.cancelled() or both.exception() is not None:
                 await self._undo(tree, keeper, folders, group)
+                await asyncio.gather(both, return_exceptions=True)  # its end is known from the two
 
     async def _undo(
         self, tree: "asyncio.Future[Tree]", keeper: "asyncio.Future[Keeper]", folders: Folders, group: Group

@@ -75,8 +75,12 @@ class Journal:
 
     @property
     def size_bytes(self) -> int:
-        """What it takes on disk."""
-        return sum(path.lstat().st_size for path in _files(self.folder))
+        """What it takes on disk. It may be removed meanwhile by the thread that delivered it."""
+        total = 0
+        for path in _files(self.folder):
+            with contextlib.suppress(FileNotFoundError):
+                total += path.lstat().st_size
+        return total
 
     def assignment(self) -> Assignment:
         """What was to be run, without contexts and the source's token. Raises OSError, msgspec.MsgspecError."""
@@ -206,6 +210,9 @@ def _read(folder: Path) -> Journal:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            yield path
+    """All regular files below; a folder that is removed meanwhile has none."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if path.is_file() and not path.is_symlink():
+                yield path

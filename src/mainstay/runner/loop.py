@@ -17,6 +17,7 @@ from mainstay.runner.config import Config, own_labels
 from mainstay.runner.deliver import GREET
 from mainstay.runner.setup import Premises
 from mainstay.runner.tasks import Tasks
+from mainstay.runner.threads import Threads
 from mainstay.wire.client import server_url
 from mainstay.wire.runner import Hello, Orders, Poll, Welcome
 
@@ -24,7 +25,9 @@ SETTLE_S = 0.1
 """After taking its last free slot, a runner waits this long before it polls again: a trivial job has ended then."""
 FAREWELL_S = 10.0
 """How long a runner that ends goes on trying to deliver; what is left is delivered when it starts again."""
-SIGN_OFF_S = 2.0
+SIGN_OFF_S = 1.0
+POLL_THREADS = 4
+UPLOAD_THREADS = 4
 JOURNAL_BYTES = 20 << 30
 """With more than this undelivered, no new work is taken."""
 
@@ -42,6 +45,8 @@ class Runner:
         self._welcome: Welcome | None = None
         """The server's last answer to hello; None: hello has to be said (again)."""
         self._tasks = Tasks()
+        self._threads = Threads(POLL_THREADS)
+        """For polls alone: uploads that hang must not keep leases from being renewed."""
         self._polls: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
         """Something has changed that the server is to know, or the runner may end."""
@@ -52,7 +57,8 @@ class Runner:
     async def run(self) -> int:
         """Work until it is told to end; the exit code. Raises MainstayError or OSError when it cannot even begin."""
         premises = await setup.open_premises(self._config, self._calls.url)
-        attempts = Attempts(premises, self._calls, self._tasks, self._news.set, self._must_greet)
+        uploads = Threads(UPLOAD_THREADS + 2 * self._config.capacity)
+        attempts = Attempts(premises, self._calls, uploads, self._tasks, self._news.set, self._must_greet)
         try:
             self._listen(attempts)
             await attempts.take_over()
@@ -134,7 +140,7 @@ class Runner:
             holding=attempts.held,
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
         )
-        self._welcome = await premises.machine.threads.run(self._calls.hello, message)
+        self._welcome = await self._threads.run(self._calls.hello, message)
         log.info("%s knows this runner as %s, number %d", self._calls.url, message.name, self._welcome.runner)
         self._worked(attempts)
         for attempt in self._welcome.drop:
@@ -149,24 +155,31 @@ class Runner:
     async def _poll_until_done(self, premises: Premises, attempts: Attempts) -> None:
         while not self._draining or attempts.running:
             self._news.clear()
-            if self._welcome is None:
-                try:
+            try:
+                if self._welcome is None:
                     await self._greet(premises, attempts)
-                except MainstayError as error:
-                    await self._back_off(error)
-                continue
-            before = set(attempts.running)
-            poll = asyncio.ensure_future(self._poll(premises, attempts, self._welcome))
-            self._polls.add(poll)
-            poll.add_done_callback(self._polls.discard)
-            news = asyncio.ensure_future(self._news.wait())
-            await asyncio.wait({poll, news}, return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
-            if len(self._polls) > 1 and (attempts.running or not self._draining):
-                # An older poll is answered by the server as soon as it has the new one.
-                await asyncio.wait(self._polls, return_when=asyncio.FIRST_COMPLETED)
-            if set(attempts.running) - before and not self._free(attempts):
-                await self._wait_for_news(SETTLE_S)
+                else:
+                    await self._poll_once(premises, attempts, self._welcome)
+            except MainstayError as error:
+                await self._back_off(error)
+            except Exception:
+                log.exception("a round of polling failed; the next is in a second")
+                await asyncio.sleep(1.0)
+
+    async def _poll_once(self, premises: Premises, attempts: Attempts, welcome: Welcome) -> None:
+        """Open a poll, and return when it is answered or something has changed that the next one is to say."""
+        before = set(attempts.running)
+        poll = asyncio.ensure_future(self._poll(premises, attempts, welcome))
+        self._polls.add(poll)
+        poll.add_done_callback(self._polls.discard)
+        news = asyncio.ensure_future(self._news.wait())
+        await asyncio.wait({poll, news}, return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
+        if len(self._polls) > 1 and (attempts.running or not self._draining):
+            # An older poll is answered by the server as soon as it has the new one.
+            await asyncio.wait(self._polls, return_when=asyncio.FIRST_COMPLETED)
+        if set(attempts.running) - before and not self._free(attempts):
+            await self._wait_for_news(SETTLE_S)
 
     async def _poll(
         self, premises: Premises, attempts: Attempts, welcome: Welcome, wait_s: float | None = None
@@ -179,7 +192,7 @@ class Runner:
             draining=self._draining,
         )
         try:
-            orders = await premises.machine.threads.run(self._calls.poll, message)
+            orders = await self._threads.run(self._calls.poll, message)
         except MainstayError as error:
             if error.status == GREET:
                 self._must_greet()
