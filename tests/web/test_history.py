@@ -15,7 +15,9 @@ from tests.web.filling import NOON
 def line(*states: str) -> list[history.Tested]:
     """Commits newest first, a minute apart."""
     count = len(states)
-    return [history.Tested(f"c{count - n}", BuildState(word), NOON - timedelta(minutes=n)) for n, word in enumerate(states)]
+    return [
+        history.Tested(f"c{count - n}", BuildState(word), NOON - timedelta(minutes=n)) for n, word in enumerate(states)
+    ]
 
 
 def test_a_branch_is_broken_since_the_first_failure_after_the_last_success() -> None:

@@ -1,0 +1,75 @@
+"""Webhooks: only a known secret makes us look, and only at what is watched."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mainstay.web.hooks import place_of
+from tests.web.conftest import Site, serve
+
+BODY = json.dumps({"repository": {"clone_url": "https://git.example.org/team/demo.git"}}).encode()
+
+
+@pytest.fixture
+def site(tmp_path: Path, sqlite_template: Path) -> Iterator[Site]:
+    yield from serve(tmp_path / "data", sqlite_template, hook_secrets={"github": "s3cret"})
+
+
+@pytest.fixture
+def looked_at(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+
+    async def look(name: str, noticed_by: str = "webhook") -> None:
+        found.append(name)
+
+    monkeypatch.setattr(site.engine, "look", look)
+    site.fill(lambda f: (f.repository("demo", "git@git.example.org:team/demo.git"), f.repository("other", "/srv/x")))
+    return found
+
+
+def send(site: Site, body: bytes, signature: str | None, path: str = "/hooks/github") -> Any:
+    headers = {} if signature is None else {"X-Hub-Signature-256": signature}
+    return site.client.post(path, content=body, headers=headers)
+
+
+def test_a_signed_webhook_makes_us_look_at_the_repository_it_names(site: Site, looked_at: list[str]) -> None:
+    good = "sha256=" + hmac.new(b"s3cret", BODY, hashlib.sha256).hexdigest()
+    assert send(site, BODY, good).status_code == 202
+    assert looked_at == ["demo"]
+
+
+@pytest.mark.parametrize("signature", [None, "", "sha256=", "sha256=" + "0" * 64, "é"])
+def test_an_unsigned_webhook_does_nothing(site: Site, looked_at: list[str], signature: str | None) -> None:
+    encoded = None if signature is None else signature.encode("latin-1").decode("latin-1")
+    headers = {} if encoded is None else {"X-Hub-Signature-256": encoded.encode("latin-1")}
+    assert site.client.post("/hooks/github", content=BODY, headers=headers).status_code == 401
+    assert looked_at == []
+
+
+def test_what_is_not_watched_or_cannot_be_read_is_refused(site: Site, looked_at: list[str]) -> None:
+    assert (
+        send(site, b'{"repository": {"clone_url": "https://evil.example/x"}}', None, "/hooks/gitea").status_code == 422
+    )
+    assert send(site, b"[]", None, "/hooks/gitea").status_code == 422
+    assert send(site, b"{", None, "/hooks/gitea").status_code == 422
+    assert send(site, BODY, None, "/hooks/nonsense").status_code == 404
+    assert send(site, b" " * (9 << 20), None, "/hooks/gitea").status_code == 413
+    assert looked_at == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.example.org/team/demo",
+        "https://user:pw@git.example.org/team/demo.git/",
+        "ssh://git@git.example.org:22/team/demo.git",
+        "git@git.example.org:team/demo.git",
+    ],
+)
+def test_one_place_has_many_addresses(url: str) -> None:
+    assert place_of(url) == "git.example.org/team/demo"
