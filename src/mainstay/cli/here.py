@@ -139,7 +139,7 @@ class Here:
             try:
                 ending = await job.run()
                 steps.tell(job, shown, output)
-                tests = await machine.threads.run(gather, job.tests, Path(folder, "tests"))
+                tests = await machine.threads.run(gather, job.tests, Path(folder, "tests"), output.reading.masked)
             finally:
                 self._running = None
                 await job.tidy()
@@ -187,9 +187,11 @@ class Here:
         )
         return {"github": github(run), "inputs": {}, "vars": {}, "secrets": {}}
 
-    async def _keep(self, name: str, zip_file: Callable[[Path], None], retention_days: int | None) -> None:
-        """`runner.actions.call.Keep`: artifacts are left in a folder."""
-        del retention_days  # Nothing is deleted here.
+    async def _keep(
+        self, name: str, zip_file: Callable[[Path], None], retention_days: int | None, kind: str = "artifact"
+    ) -> None:
+        """`runner.actions.call.Keep`: artifacts of all kinds are left in a folder."""
+        del retention_days, kind  # Nothing is deleted here.
         self._artifacts.mkdir(parents=True, exist_ok=True)
         file = self._artifacts / f"{name}.zip"
         file.unlink(missing_ok=True)

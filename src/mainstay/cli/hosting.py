@@ -82,7 +82,8 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
                 hook_secrets=place.hook_secrets,
                 data=place.data,
             )
-            server = _Server(_configuration(create_app(engine, options)))
+            app = create_app(engine, options)
+            server = _Server(_configuration(app))
             await engine.start()
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
             try:
@@ -94,6 +95,7 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
                 yield Running(engine, url, await _sign_in(engine, url))
             finally:
                 await engine.stop_working()
+                app.state.site.streams.close()
                 server.should_exit = True
                 await serving
                 (place.data / "url").unlink(missing_ok=True)

@@ -104,22 +104,24 @@ def data_folder(option: str | None) -> Path:
 
 def find_server(server: str | None, token: str | None, data: str | None) -> Target:
     """The server that options, environment or the data folder name, in this order."""
+    named = server or value(URL)
+    given = token or value(TOKEN)
+    origin = "--server" if server else URL.name
+    if named and given:
+        return Target(_checked(named, origin), given, origin)
     folder = data_folder(data)
     file = folder / "url"
     url = _read(file)
-    named = server or value(URL)
     if named:
-        origin = "--server" if server else URL.name
         chosen = _checked(named, origin)
         # The folder's token is for the folder's server: no other may see it.
-        own = _read(folder / "token") if url and chosen == url.rstrip("/") else None
-        return Target(chosen, token or value(TOKEN) or own, origin)
+        return Target(chosen, _read(folder / "token") if url and chosen == url.rstrip("/") else None, origin)
     if url is None:
         raise Unavailable(
             f"No server is known: neither --server nor {URL.name} is given, and no running `mainstay up` has left its "
             f"address in {folder}. Start one with `mainstay up`, or name one with --server URL."
         )
-    return Target(_checked(url, str(file)), token or value(TOKEN) or _read(folder / "token"), str(file))
+    return Target(_checked(url, str(file)), given or _read(folder / "token"), str(file))
 
 
 def _checked(url: str, origin: str) -> str:
