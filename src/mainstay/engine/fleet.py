@@ -1,15 +1,22 @@
 """Local runners started and ended with the queue: processes of this machine that call the server like any other.
 
-The one place outside `git/` and `runner/` that starts processes.
+The one place outside `git/` and `runner/` that starts processes. Runners outlive a server that was killed: the next one
+finds them by the locks of their folders and goes on with them, or ends them when they call another address.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import logging
 import os
 import signal
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import pidfd_send_signal
+from typing import Protocol
+
+import msgspec
 
 from mainstay.engine.clock import Clock
 from mainstay.engine.wake import Wake
@@ -21,8 +28,12 @@ from mainstay.store.database import Database, Tx
 
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY")
 """What a local runner gets of the server's environment; each name in lower case too."""
-END_S = 20.0
-"""How long a runner may take to end when the server stops, before it is killed."""
+END_S = 15.0
+"""How long a runner may take to hand its jobs back when the server stops, before it is killed."""
+IDLE_END_S = 0.5
+"""How long one that has no job takes to end."""
+RUNNER_LOCK = "lock"
+"""The file in a runner's folder that it holds locked, and in which it says who it is (`runner.setup`)."""
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +52,42 @@ class Local:
     executor: str | None = None
 
 
+class _Handle(Protocol):
+    """A running process: one that was started here, or one that was found."""
+
+    def send_signal(self, signal: int) -> None: ...
+    async def wait(self) -> int: ...
+
+
+class _Found:
+    """A runner that an earlier server started."""
+
+    def __init__(self, pid: int) -> None:
+        """Raises ProcessLookupError when it is gone."""
+        self._fd = os.pidfd_open(pid)
+        self._gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(self._fd, self._ended)
+
+    def _ended(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+        if not self._gone.done():
+            self._gone.set_result(0)  # whoever reaps it knows how it ended
+
+    def send_signal(self, signal: int) -> None:
+        if not self._gone.done():
+            pidfd_send_signal(self._fd, signal)
+
+    async def wait(self) -> int:
+        return await asyncio.shield(self._gone)
+
+
 @dataclass(slots=True)
 class _Member:
     """One place for a local runner, started or waiting to be started again."""
 
     name: str
-    process: asyncio.subprocess.Process | None = None
+    process: _Handle | None = None
     started_at: float = 0.0
     died_young: int = 0
     start_again_at: float = 0.0
@@ -70,7 +111,8 @@ class Fleet:
 
     async def run(self) -> None:
         """Keep the right number of runners until cancelled; then end them all."""
-        for _ in range(self._bounds.least):
+        await self._take_over()
+        for _ in range(self._bounds.least - len(self._members)):
             await self._start(self._new_member())
         try:
             with self._wake.watch("queue", "runners", "events") as told:
@@ -79,6 +121,26 @@ class Fleet:
                     await self._pause(told.wait, pause)
         finally:
             await self._end_all()
+
+    async def _take_over(self) -> None:
+        """Go on with the runners that an earlier server left; end those that call another address."""
+        if not self._local.folder.is_dir():
+            return
+        for folder in sorted(self._local.folder.glob("local-*")):
+            holder = _holder(folder / RUNNER_LOCK)
+            if holder is None:
+                continue
+            try:
+                found = _Found(holder.pid)
+            except OSError:
+                continue
+            if holder.server != self._local.url or len(self._members) >= self._bounds.most:
+                await _end_soon(found)
+                continue
+            log.info("Local runner %s outlived an earlier server and goes on", folder.name)
+            member = _Member(folder.name, found, self._clock.monotonic())
+            self._members[folder.name] = member
+            member.watcher = asyncio.create_task(self._watch(member, found), name=f"watch {folder.name}")
 
     async def _pause(self, told: object, pause_s: float) -> None:
         waits = [asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(told(pause_s))]  # type: ignore[operator]
@@ -147,14 +209,15 @@ class Fleet:
         except OSError as error:
             await self._died(member, f"could not be started: {error}")
             return
-        member.watcher = asyncio.create_task(self._watch(member, member.process), name=f"watch {member.name}")
+        watching = self._watch(member, member.process)
+        member.watcher = asyncio.create_task(watching, name=f"watch {member.name}")
 
     def _environment(self) -> dict[str, str]:
         names = {*KEPT_VARIABLES, *(name.lower() for name in KEPT_VARIABLES), "VIRTUAL_ENV", "HOME"}
         kept = {name: value for name, value in os.environ.items() if name in names}
         return kept | {"MAINSTAY_RUNNER_TOKEN": self._local.token}
 
-    async def _watch(self, member: _Member, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, member: _Member, process: _Handle) -> None:
         code = await process.wait()
         member.process = None
         if member.ending:
@@ -182,27 +245,47 @@ class Fleet:
             _signal(member.process, signal.SIGTERM)
 
     async def _end_all(self) -> None:
-        """SIGTERM twice (finish nothing, hand back), then SIGKILL."""
-        members = [member for member in self._members.values() if member.process is not None]
+        members = list(self._members.values())
         for member in members:
             member.ending = True
-        for sent in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-            open_ones = [member.process for member in members if member.process is not None]
-            if not open_ones:
-                break
-            for process in open_ones:
-                _signal(process, sent)
-            pause = END_S if sent == signal.SIGKILL else END_S / 2 if open_ones and sent is signal.SIGTERM else 1.0
-            waits = [asyncio.ensure_future(process.wait()) for process in open_ones]
-            await asyncio.wait(waits, timeout=min(pause, 0.3 if sent == signal.SIGTERM else pause))
+        await asyncio.gather(*(_end_soon(member.process) for member in members if member.process is not None))
         await asyncio.gather(*(m.watcher for m in members if m.watcher is not None), return_exceptions=True)
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    try:
+async def _end_soon(process: _Handle) -> None:
+    """SIGTERM (take no more), SIGTERM again (hand the jobs back), and SIGKILL for one that does neither."""
+    for sent, patience_s in ((signal.SIGTERM, IDLE_END_S), (signal.SIGTERM, END_S), (signal.SIGKILL, END_S)):
+        _signal(process, sent)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await process.wait()
+                return
+
+
+def _signal(process: _Handle, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
-    except ProcessLookupError:
-        return
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """Who holds the lock of a runner's folder."""
+
+    pid: int
+    server: str
+
+
+def _holder(file: Path) -> _Holder | None:
+    """The live process that holds a runner's lock, or None when nobody does."""
+    try:
+        with file.open("rb") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return msgspec.json.decode(opened.read(), type=_Holder)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return None
 
 
 def _load(tx: Tx, names: list[str]) -> tuple[int, dict[str, int]]:

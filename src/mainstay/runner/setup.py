@@ -8,6 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from mainstay.model.errors import Conflict
 from mainstay.runner import environment, executors
 from mainstay.runner.capture import Capture
@@ -36,8 +38,11 @@ class Premises:
     lock_fd: int
 
 
-def lock(data: Path) -> int:
-    """Make the runner's folder and see to it that nobody else uses it. Raises Conflict, OSError."""
+def lock(data: Path, server: str) -> int:
+    """Make the runner's folder and see to it that nobody else uses it; say in the lock's file who does.
+
+    Raises Conflict, OSError.
+    """
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     fd = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -45,13 +50,15 @@ def lock(data: Path) -> int:
     except OSError:
         os.close(fd)
         raise Conflict(f"another runner is using {data}; give this one a folder of its own with --data") from None
+    os.ftruncate(fd, 0)
+    os.write(fd, msgspec.json.encode({"pid": os.getpid(), "server": server}))
     return fd
 
 
 async def open_premises(config: Config, server: str) -> Premises:
     """Make it all. Raises MainstayError, OSError."""
     data = config.data.resolve()
-    lock_fd = lock(data)
+    lock_fd = lock(data, server)
     for name in ("jobs", "caches", "tools"):
         (data / name).mkdir(exist_ok=True)
     owner = _identity(data)
