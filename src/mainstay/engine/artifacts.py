@@ -9,7 +9,8 @@ from mainstay.store import artifacts, logs
 from mainstay.store.artifacts import NewArtifact
 from mainstay.store.blobs import Blobs
 from mainstay.store.database import Database, Tx
-from mainstay.wire.runner import Stored
+from mainstay.wire.runner import Artifacts as ArtifactList
+from mainstay.wire.runner import Stored, StoredArtifact
 
 MAX_NAME = 255
 MAX_BYTES = 5 * 1024 * 1024 * 1024
@@ -23,6 +24,27 @@ class Artifacts:
         self._database = database
         self._blobs = blobs
         self._clock = clock
+
+    async def of_attempt(self, runner_id: int, attempt_id: int) -> ArtifactList:
+        """The artifacts of the build that a running attempt belongs to."""
+        await self._database.read(_check, runner_id, attempt_id)
+        rows = await self._database.read(artifacts.of_build_of, attempt_id)
+        return ArtifactList(tuple(StoredArtifact(row.name, row.size_bytes, row.kind, row.job) for row in rows))
+
+    async def open_named(self, runner_id: int, attempt_id: int, name: str) -> tuple[int, AsyncIterator[bytes]]:
+        """Size and bytes of an artifact of the same build. Raises NotFound."""
+        await self._database.read(_check, runner_id, attempt_id)
+        for row in await self._database.read(artifacts.of_build_of, attempt_id):
+            if row.name == name:
+                return row.size_bytes, self._blobs.stream(row.blob)
+        raise NotFound(f"the build has no artifact {name[:200]!r}")
+
+    async def open(self, artifact_id: int) -> tuple[str, int, AsyncIterator[bytes]]:
+        """Name, size and bytes of an artifact. Raises NotFound."""
+        row = await self._database.read(artifacts.get, artifact_id)
+        if row is None:
+            raise NotFound(f"there is no artifact with the id {artifact_id}; it may have been deleted by its retention")
+        return row.name, row.size_bytes, self._blobs.stream(row.blob)
 
     async def put(
         self, runner_id: int, attempt_id: int, name: str, kind: str, stream: AsyncIterator[bytes], days: int | None
@@ -43,6 +65,12 @@ class Artifacts:
         new = NewArtifact(attempt_id, name, kind, size, blob, keep_until)
         await self._database.write(_put, new, now)
         return Stored(stored=size)
+
+
+def _check(tx: Tx, runner_id: int, attempt_id: int) -> None:
+    place = logs.place(tx, attempt_id)
+    if place is None or place.runner_id != runner_id or place.state != "running":
+        raise NotFound(f"this runner runs no attempt {attempt_id}")
 
 
 def _put(tx: Tx, new: NewArtifact, now: datetime) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from mainstay.engine.caches import REPOSITORY_BYTES
 from mainstay.engine.clock import Clock
 from mainstay.engine.logs import Logs
 from mainstay.engine.mirrors import Mirrors
 from mainstay.engine.wake import Wake
 from mainstay.flow import retain
 from mainstay.flow.retain import Rules
-from mainstay.store import logs, retention
+from mainstay.store import caches, logs, repositories, retention
 from mainstay.store.blobs import Blobs
 from mainstay.store.database import Database, Tx
 
@@ -69,6 +70,7 @@ class Housekeeping:
         while True:
             await asyncio.sleep(ROUND_S)
             await self.round()
+            await self.tend_mirrors()
 
     async def round(self) -> dict[str, int]:
         """Delete what the rules no longer keep; give how much of what."""
@@ -84,6 +86,7 @@ class Housekeeping:
         if due.events is not None:
             gone["events"] = await self._all(retention.old_events, due.events)
         gone["artifacts"] = await self._database.write(retention.old_artifacts, due.artifacts, now)
+        gone["caches"] = await self._database.write(caches.trim, REPOSITORY_BYTES)
         if due.removed_repositories is not None:
             for repository_id in await self._database.write(retention.removed_repositories, due.removed_repositories):
                 await asyncio.to_thread(shutil.rmtree, self._mirrors.path_of(repository_id), True)
@@ -92,6 +95,11 @@ class Housekeeping:
         if told:
             log.info("Retention deleted %s", told)
         return gone
+
+    async def tend_mirrors(self) -> None:
+        """Pack the mirrors that hold many small files; nothing is dropped from them."""
+        for repository in await self._database.read(repositories.all_of):
+            await self._mirrors.of(repository.id).tend()
 
     async def sweep(self) -> int:
         """Delete blobs that no row refers to; give how many."""

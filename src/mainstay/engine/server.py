@@ -9,6 +9,7 @@ from typing import Self
 from mainstay.engine import enrol, people, results
 from mainstay.engine.access import Access, Identity
 from mainstay.engine.artifacts import Artifacts
+from mainstay.engine.caches import Caches
 from mainstay.engine.clock import Clock, SystemClock
 from mainstay.engine.dispatch import Dispatch
 from mainstay.engine.enrol import LOG_LIMIT_BYTES
@@ -67,6 +68,7 @@ class Engine:
         self.access = Access(database, self.clock)
         self.logs = Logs(database, blobs, self.wake, config.log_limit_bytes)
         self.artifacts = Artifacts(database, blobs, self.clock)
+        self.caches = Caches(database, blobs, self.clock)
         self.dispatch = Dispatch(database, self.clock, self.wake)
         self.repositories = Repositories(database, seal, self.clock, config.data)
         self.mirrors = self.repositories.mirrors

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from mainstay.store.database import Tx
-from mainstay.store.schema import artifacts
+from mainstay.store.schema import artifacts, attempts, jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,27 @@ def put(tx: Tx, new: NewArtifact, now: datetime) -> None:
     )
 
 
-def of_attempt(tx: Tx, attempt_id: int) -> list[Any]:
-    """The artifacts of an attempt by name, as rows."""
-    return list(
-        tx.conn.execute(select(artifacts).where(artifacts.c.attempt_id == attempt_id).order_by(artifacts.c.name))
+def of_build(tx: Tx, build_id: int) -> list[Any]:
+    """The artifacts of a build by name, the newest of each name, as rows with the columns `job` and `job_id`."""
+    query = (
+        select(artifacts, jobs.c.name.label("job"), jobs.c.id.label("job_id"))
+        .join(attempts, attempts.c.id == artifacts.c.attempt_id)
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .where(jobs.c.build_id == build_id)
+        .order_by(artifacts.c.id)
     )
+    newest = {row.name: row for row in tx.conn.execute(query)}
+    return [newest[name] for name in sorted(newest)]
+
+
+def of_build_of(tx: Tx, attempt_id: int) -> list[Any]:
+    """The artifacts of the build that an attempt belongs to."""
+    build_id = tx.conn.execute(
+        select(jobs.c.build_id).join(attempts, attempts.c.job_id == jobs.c.id).where(attempts.c.id == attempt_id)
+    ).scalar()
+    return [] if build_id is None else of_build(tx, build_id)
+
+
+def get(tx: Tx, artifact_id: int) -> Any:
+    """One artifact's row, or None."""
+    return tx.conn.execute(select(artifacts).where(artifacts.c.id == artifact_id)).first()

@@ -57,7 +57,7 @@ def change(tx: Tx, runner_id: int, **values: object) -> None:
 def all_of(tx: Tx, now: datetime, silent_s: float) -> list[Runner]:
     """All runners by name; online are those heard of within `silent_s` seconds."""
     counted = select(attempts.c.runner_id, func.count()).where(attempts.c.state == "running")
-    running: dict[int, int] = dict(row._tuple() for row in tx.conn.execute(counted.group_by(attempts.c.runner_id)))
+    running: dict[int, int] = {row[0]: row[1] for row in tx.conn.execute(counted.group_by(attempts.c.runner_id))}
     since = now - timedelta(seconds=silent_s)
     query = select(runners).where(runners.c.removed_at.is_(None)).order_by(runners.c.name)
     return [_runner(found, running.get(found.id, 0), since) for found in tx.conn.execute(query)]
@@ -79,7 +79,7 @@ def running_by_name(tx: Tx, names: Sequence[str]) -> dict[str, int]:
         .where(runners.c.name.in_(names), attempts.c.state == "running")
         .group_by(runners.c.name)
     )
-    return dict(row._tuple() for row in tx.conn.execute(query))
+    return {row[0]: row[1] for row in tx.conn.execute(query)}
 
 
 def owned_by(tx: Tx, runner_id: int, token_id: int) -> bool:

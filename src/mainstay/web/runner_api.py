@@ -1,10 +1,10 @@
 """The server's side of `wire.runner`: raw handlers without any framework in between, for they are the hot path."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from mainstay.model.errors import BadInput, Gone
@@ -95,13 +95,61 @@ async def put_artifact(request: Request) -> Response:
     kind = request.query_params.get("kind", "artifact")
     if kind not in KINDS:
         raise BadInput(f"the kind of an artifact is one of {', '.join(KINDS)}, not {kind[:40]!r}")
-    days = request.query_params.get("days")
+    days = request.query_params.get("retention_days")
     if days is not None and not (days.isascii() and days.isdigit() and len(days) < 6):
-        raise BadInput("days must be a number of days")
+        raise BadInput("retention_days must be a number of days")
     stream = bodies.checked(bodies.pieces(request, ARTIFACT_BYTES), request.headers.get("digest"))
     name = str(request.path_params["name"])
     keep = None if days is None else int(days)
     return _answer(await site_of(request).engine.put_artifact(runner_id, _attempt(request), name, kind, stream, keep))
+
+
+async def list_artifacts(request: Request) -> Response:
+    """The artifacts of the attempt's build so far."""
+    runner_id = await _speaker(request)
+    return _answer(await site_of(request).engine.artifacts.of_attempt(runner_id, _attempt(request)))
+
+
+async def get_artifact(request: Request) -> Response:
+    """The bytes of one of them."""
+    runner_id = await _speaker(request)
+    name = str(request.path_params["name"])
+    size, stream = await site_of(request).engine.artifacts.open_named(runner_id, _attempt(request), name)
+    return _bytes(size, stream)
+
+
+async def find_cache(request: Request) -> Response:
+    """The cache that fits `?key=K`, or the first `restore=` that a key begins with."""
+    runner_id = await _speaker(request)
+    asked = request.query_params
+    found = await site_of(request).engine.caches.find(
+        runner_id, _attempt(request), asked.get("key", ""), asked.getlist("restore"), asked.get("version", "")[:64]
+    )
+    return _answer(found)
+
+
+async def get_cache(request: Request) -> Response:
+    """The bytes of a cache."""
+    runner_id = await _speaker(request)
+    cache = int(request.path_params["cache"])
+    size, stream = await site_of(request).engine.caches.open(runner_id, _attempt(request), cache)
+    return _bytes(size, stream)
+
+
+async def put_cache(request: Request) -> Response:
+    """Keep a cache for later builds."""
+    runner_id = await _speaker(request)
+    asked = request.query_params
+    stream = bodies.checked(bodies.pieces(request, ARTIFACT_BYTES), request.headers.get("digest"))
+    stored = await site_of(request).engine.caches.put(
+        runner_id, _attempt(request), asked.get("key", ""), asked.get("version", "")[:64], stream
+    )
+    return _answer(stored)
+
+
+def _bytes(size: int, stream: AsyncIterator[bytes]) -> Response:
+    headers = {"Content-Length": str(size)}
+    return StreamingResponse(stream, media_type="application/octet-stream", headers=headers)
 
 
 async def finish(request: Request) -> Response:
@@ -122,5 +170,10 @@ routes = [
     _route("/attempts/{attempt:int}/finish", "POST", finish),
     _route("/attempts/{attempt:int}/tests", "PUT", put_tests),
     _route("/attempts/{attempt:int}/artifacts/{name:path}", "PUT", put_artifact),
+    _route("/attempts/{attempt:int}/artifacts", "GET", list_artifacts),
+    _route("/attempts/{attempt:int}/artifacts/{name:path}", "GET", get_artifact),
+    _route("/attempts/{attempt:int}/caches", "GET", find_cache),
+    _route("/attempts/{attempt:int}/caches", "PUT", put_cache),
+    _route("/attempts/{attempt:int}/caches/{cache:int}", "GET", get_cache),
     _route("/hello", "POST", hello),
 ]

@@ -7,6 +7,11 @@
     PUT   /runner/v1/attempts/ID/tests              JSON lines of TestReport -> Stored    whole file, zstd or none
     PUT   /runner/v1/attempts/ID/artifacts/NAME     bytes     -> Stored         zip, digest in Digest header
     POST  /runner/v1/attempts/ID/finish             Finish    -> Stored         repeated until it is answered
+    GET   /runner/v1/attempts/ID/artifacts                    -> Artifacts      those of its build so far
+    GET   /runner/v1/attempts/ID/artifacts/NAME               -> bytes          one of them, from whichever job kept it
+    GET   /runner/v1/attempts/ID/caches?key=K&restore=P...&version=V -> CacheFound  404: there is none
+    GET   /runner/v1/attempts/ID/caches/CACHE                 -> bytes
+    PUT   /runner/v1/attempts/ID/caches?key=K&version=V       bytes     -> Stored         one that is there stays
 
 Authorization: `Bearer TOKEN` (from `mainstay runner-token`), and from `poll` on `Mainstay-Runner: ID`. A runner speaks
 only for attempts it holds or held. Errors are `application/problem+json`: 401 bad token, 404 no such attempt,
@@ -139,6 +144,30 @@ class Artifact(Message, frozen=True):
     kind: str = "artifact"
     """`artifact` or `coverage`."""
     retention_days: int | None = None
+
+
+class StoredArtifact(Message, frozen=True):
+    """An artifact that the server has."""
+
+    name: str
+    size_bytes: int
+    kind: str
+    job: str
+    """The name of the job that kept it."""
+
+
+class Artifacts(Message, frozen=True):
+    """The artifacts of a build: of each name the newest."""
+
+    items: tuple[StoredArtifact, ...] = ()
+
+
+class CacheFound(Message, frozen=True):
+    """A cache that fits: by its exact key, or by the beginning of its key."""
+
+    id: int
+    key: str
+    size_bytes: int
 
 
 class Finish(Message, frozen=True):
