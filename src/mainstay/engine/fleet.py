@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import pidfd_send_signal
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -32,6 +32,8 @@ END_S = 15.0
 """How long a runner may take to hand its jobs back when the server stops, before it is killed."""
 IDLE_END_S = 0.5
 """How long one that has no job takes to end."""
+MAX_LOG_BYTES = 4 * 1024 * 1024
+"""Of a runner's own messages, kept once more beside the present ones."""
 RUNNER_LOCK = "lock"
 """The file in a runner's folder that it holds locked, and in which it says who it is (`runner.setup`)."""
 
@@ -203,9 +205,15 @@ class Fleet:
         folder.mkdir(parents=True, exist_ok=True)
         member.started_at = self._clock.monotonic()
         try:
-            member.process = await asyncio.create_subprocess_exec(
-                *arguments, env=self._environment(), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-            )
+            with _log_file(folder) as told:  # not ours: it outlives us, and whoever reads our output
+                member.process = await asyncio.create_subprocess_exec(
+                    *arguments,
+                    env=self._environment(),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=told,
+                    stderr=told,
+                    start_new_session=True,
+                )
         except OSError as error:
             await self._died(member, f"could not be started: {error}")
             return
@@ -260,6 +268,14 @@ async def _end_soon(process: _Handle) -> None:
             async with asyncio.timeout(patience_s):
                 await process.wait()
                 return
+
+
+def _log_file(folder: Path) -> BinaryIO:
+    """Where a runner's own messages go: `log` in its folder; a long one is put aside at its start."""
+    path = folder / "log"
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(folder / "log.1")
+    return path.open("ab")
 
 
 def _signal(process: _Handle, number: signal.Signals) -> None:
