@@ -149,13 +149,19 @@ class FakeServer:
             self.changed.wait(left)
 
     def _orders(self, message: Poll) -> Orders | None:
-        again = [one for key, one in self.given.items() if key not in message.running and not self.records[key].finish]
+        again = [
+            one
+            for key, one in self.given.items()
+            if key not in (*message.running, *self.drops) and not self.records[key].finish
+        ]
         fresh = [] if message.draining else self.waiting[: max(0, message.free - len(again))]
         for one in fresh:
             self.waiting.remove(one)
             self.given[one.attempt] = one
         cancels, self.cancels = self.cancels, []
         drops, self.drops = self.drops, []
+        for attempt in drops:
+            self.given.pop(attempt, None)
         drain, self.drain = self.drain, False
         if again or fresh or cancels or drops or drain:
             return Orders(assign=(*again, *fresh), cancel=tuple(cancels), drop=tuple(drops), drain=drain)
@@ -167,6 +173,7 @@ class FakeServer:
         record = self.records.setdefault(attempt, Record())
         record.requests[kind] += 1
         if not record.wanted:
+            self.given.pop(attempt, None)
             return 200, {"accepted": False, "reason": "somebody else has finished it"}
         if kind == "log":
             offset = int(query["offset"][0])

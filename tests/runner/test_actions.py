@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from mainstay.model.plan import Step
+from mainstay.runner import actions as registry
 from mainstay.runner.actions import find, refusal, versions
 from mainstay.runner.actions.call import ActionFailed
+from mainstay.workflow.actions import REPLACED
 from tests.runner.bench import Bench
 
 HERE = ".".join(map(str, sys.version_info[:2]))
@@ -99,3 +101,103 @@ def test_setup_uv_says_which_uv_there_is(bench: Bench) -> None:
     )
     assert finish.state == "passed", record.log.decode()
     assert any("0.0.1 was asked for" in each.message for each in finish.annotations)
+
+
+def test_every_replacement_that_is_promised_is_there() -> None:
+    not_yet = {"actions/download-artifact"}  # needs a way to read artifacts of other jobs
+    assert set(REPLACED) - not_yet == set(registry.REPLACED)
+
+
+COMPOSITE = """
+name: greet
+inputs:
+  who: {default: "${{ github.event_name }}"}
+  how: {required: true}
+outputs:
+  said: {value: "${{ steps.say.outputs.text }}"}
+runs:
+  using: composite
+  steps:
+    - id: say
+      shell: bash
+      run: |
+        echo "text=$HOW ${{ inputs.who }}" >> $GITHUB_OUTPUT
+        echo "FROM_ACTION=yes" >> $GITHUB_ENV
+        basename "$GITHUB_ACTION_PATH"
+    - uses: ./actions/inner
+    - shell: bash
+      if: failure()
+      run: echo never
+"""
+INNER = "name: inner\nruns:\n  using: composite\n  steps:\n    - {shell: bash, run: 'echo inner $HOW $FROM_ACTION'}\n"
+LOOP = "name: loop\nruns:\n  using: composite\n  steps: [{uses: ./actions/loop}]\n"
+FAILING = "name: x\nruns:\n  using: composite\n  steps: [{shell: bash, run: exit 7}, {shell: bash, run: echo no}]\n"
+
+
+def test_local_composite_actions_run_with_inputs_outputs_and_env(bench: Bench) -> None:
+    bench.commit({"actions/greet/action.yml": COMPOSITE, "actions/inner/action.yaml": INNER})
+    finish, record = bench.run(
+        Step(uses="./actions/greet", id="g", inputs={"HOW": "unused"}, env={"HOW": "hello"}),
+        Step(run="echo '${{ steps.g.outputs.said }}' $FROM_ACTION ${{ steps.say.outputs.text }}"),
+    )
+    assert finish.state == "passed", record.log.decode()
+    assert record.log.decode() == "greet\ninner hello yes\nhello push yes\n"
+    assert len(finish.steps) == 2
+
+
+def test_a_failed_step_of_a_composite_action_fails_the_step_that_uses_it(bench: Bench) -> None:
+    bench.commit({"actions/bad/action.yml": FAILING})
+    finish, record = bench.run(Step(uses="./actions/bad"), "echo no")
+    assert (finish.state, finish.exit_code, bytes(record.log)) == ("failed", 7, b"")
+
+
+@pytest.mark.parametrize(
+    ("uses", "words"),
+    [
+        ("./actions/loop", "levels deep"),
+        ("./actions/none", "there is no ./actions/none/action.yml"),
+        ("./../../..", "leads out of the repository"),
+    ],
+)
+def test_local_actions_that_cannot_run_say_why(bench: Bench, uses: str, words: str) -> None:
+    bench.commit({"actions/loop/action.yml": LOOP})
+    finish, _ = bench.run(Step(uses=uses))
+    assert words in (finish.reason or "")
+
+
+def test_paths_filter_tells_what_the_push_changed(bench: Bench) -> None:
+    bench.commit({"src/a.py": "a", "docs/x.md": "x"})
+    before = bench.git("rev-parse", "HEAD")
+    bench.commit({"src/b.py": "b", "src/c.py": "c"})
+    filters = "code:\n  - 'src/**'\ndocs:\n  - 'docs/**'\n"
+    finish, record = bench.run(
+        Step(uses="dorny/paths-filter@v3", id="f", inputs={"filters": filters, "list-files": "json"}),
+        Step(run="echo ${{ steps.f.outputs.code }} ${{ steps.f.outputs.docs }} ${{ steps.f.outputs.changes }} > said"),
+        Step(run="cat said; echo '${{ steps.f.outputs.code_files }}'"),
+        contexts={"github": {"event": {"before": before}}},
+    )
+    assert finish.state == "passed", record.log.decode()
+    assert record.log.decode().splitlines()[-2:] == ["true false [code]", '["src/b.py", "src/c.py"]']
+
+
+def test_alls_green_decides_over_the_needed_jobs(bench: Bench) -> None:
+    jobs = '{"a": {"result": "success"}, "b": {"result": "skipped"}}'
+    finish, _ = bench.run(Step(uses="re-actors/alls-green@release/v1", inputs={"jobs": jobs, "allowed-skips": "b"}))
+    assert finish.state == "passed"
+    finish, _ = bench.run(Step(uses="re-actors/alls-green@release/v1", inputs={"jobs": jobs}))
+    assert "b (skipped)" in (finish.reason or "")
+
+
+def test_coverage_is_kept_and_not_sent_away(bench: Bench) -> None:
+    finish, record = bench.run("echo '<coverage/>' > coverage.xml", Step(uses="codecov/codecov-action@v5"))
+    assert finish.state == "passed"
+    assert list(record.artifacts) == ["coverage"]
+
+
+def test_a_cache_is_a_miss_in_words(bench: Bench) -> None:
+    finish, record = bench.run(
+        Step(uses="actions/cache@v4", id="c", inputs={"key": "k1", "path": "x"}),
+        Step(run="echo hit ${{ steps.c.outputs.cache-hit }}"),
+    )
+    assert finish.state == "passed"
+    assert record.log.endswith(b"hit false\n")

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from mainstay.model.states import AttemptState
 from mainstay.runner import contexts
-from mainstay.runner.calls import Calls
 from mainstay.runner.deliver import Delivery
 from mainstay.runner.job import Ending, Job
-from mainstay.runner.journal import Journals
+from mainstay.runner.journal import Journal, Journals
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
 from mainstay.runner.results import gather
@@ -29,17 +28,16 @@ class Attempt:
         assignment: Assignment,
         journals: Journals,
         machine: Machine,
-        calls: Calls,
         log_limit_bytes: int,
-        greet: Callable[[], None],
+        deliver: Callable[[Journal, Callable[[], int]], Delivery],
     ) -> None:
-        """Opens its journal. Raises OSError: a full disk."""
+        """Opens its journal. `deliver` makes the delivery of a journal. Raises OSError: a full disk."""
         self.assignment = assignment
         masks = contexts.masks(assignment)
         self.journal = journals.open(assignment, masks)
         self._machine = machine
         self._output = Output(machine.capture, machine.threads, self.journal.log, log_limit_bytes, masks, self._grew)
-        self.delivery = Delivery(self.journal, calls, machine.threads, lambda: self._output.ready_bytes, greet)
+        self.delivery = deliver(self.journal, lambda: self._output.ready_bytes)
         self.job = Job(assignment, machine, self._output, self._tell, self._keep)
         self.over = asyncio.Event()
         """Set when the job has ended and its end is written down."""
@@ -84,15 +82,19 @@ class Attempt:
     def _tell(self, job: Job) -> None:
         self.delivery.tell(Progress(0, tuple(job.steps), job.commit, job.started_at))
 
-    async def _keep(self, name: str, zip_file: Callable[[Path], None], retention_days: int | None) -> None:
+    async def _keep(
+        self, name: str, zip_file: Callable[[Path], None], retention_days: int | None, kind: str = "artifact"
+    ) -> None:
         """`actions.call.Keep`: the bundle is made in the journal, so it outlives the job's folders."""
         path = self.journal.keep_artifact(name)
-        artifact = await self._machine.threads.run(_make_artifact, name, zip_file, path, retention_days)
+        size, digest = await self._machine.threads.run(_make, zip_file, path)
+        artifact = Artifact(name, size, digest, kind=kind, retention_days=retention_days)
         self.delivery.add_artifact(self.journal.kept_artifact(artifact, path))
 
 
-def _make_artifact(name: str, zip_file: Callable[[Path], None], path: Path, retention_days: int | None) -> Artifact:
+def _make(zip_file: Callable[[Path], None], path: Path) -> tuple[int, str]:
+    """Write the bundle; its size and digest."""
     zip_file(path)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Artifact(name, path.stat().st_size, f"sha256:{digest}", retention_days=retention_days)
+    return path.stat().st_size, f"sha256:{digest}"

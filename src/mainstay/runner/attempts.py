@@ -16,6 +16,7 @@ from mainstay.runner.deliver import GREET, Delivery, Unwanted
 from mainstay.runner.journal import Journal
 from mainstay.runner.setup import Premises
 from mainstay.runner.tasks import Tasks
+from mainstay.runner.threads import Threads
 from mainstay.wire.runner import Assignment, Finish
 
 AGAIN_S = 5.0
@@ -28,9 +29,18 @@ class Attempts:
     """Takes assignments, and sees each of them to its stored end."""
 
     def __init__(
-        self, premises: Premises, calls: Calls, tasks: Tasks, changed: Callable[[], None], greet: Callable[[], None]
+        self,
+        premises: Premises,
+        calls: Calls,
+        uploads: Threads,
+        tasks: Tasks,
+        changed: Callable[[], None],
+        greet: Callable[[], None],
     ) -> None:
-        """`changed`: a slot has become free, or something is delivered. `greet`: the server wants to hear hello."""
+        """`uploads`: threads for speaking with the server; jobs have others.
+
+        `changed`: a slot has become free, or something is delivered. `greet`: the server wants to hear hello.
+        """
         self.running: dict[int, Attempt] = {}
         """Those that take up a slot."""
         self.deliveries: dict[int, Delivery] = {}
@@ -40,6 +50,7 @@ class Attempts:
         """Delivered: a late repeat of their assignment is not run again."""
         self._premises = premises
         self._calls = calls
+        self._uploads = uploads
         self._tasks = tasks
         self._changed = changed
         self._greet = greet
@@ -47,7 +58,7 @@ class Attempts:
     @property
     def held(self) -> tuple[int, ...]:
         """What the server is to know of: their leases are renewed."""
-        return tuple(sorted(self.deliveries))
+        return tuple(sorted({*self.deliveries, *self._refusals}))
 
     @property
     def unfinished(self) -> bool:
@@ -80,7 +91,11 @@ class Attempts:
         log.info("attempt %d: %s of %s", number, assignment.name, assignment.source.repository)
         try:
             attempt = Attempt(
-                assignment, self._premises.journals, self._premises.machine, self._calls, log_limit_bytes, self._greet
+                assignment,
+                self._premises.journals,
+                self._premises.machine,
+                log_limit_bytes,
+                lambda journal, ready: Delivery(journal, self._calls, self._uploads, ready, self._greet),
             )
         except OSError as error:
             what = (error.strerror or str(error)).lower()
@@ -154,8 +169,7 @@ class Attempts:
             self._changed()
 
     def _deliver_found(self, journal: Journal) -> None:
-        threads = self._premises.machine.threads
-        delivery = Delivery(journal, self._calls, threads, lambda: recover.ready_bytes(journal), self._greet)
+        delivery = Delivery(journal, self._calls, self._uploads, lambda: recover.ready_bytes(journal), self._greet)
         for kept in journal.artifacts():
             delivery.add_artifact(kept)
         self.deliveries[journal.attempt] = delivery
@@ -173,7 +187,7 @@ class Attempts:
         backoff = Backoff(first_s=0.5)
         while True:
             try:
-                await self._premises.machine.threads.run(self._calls.finish, attempt, finish)
+                await self._uploads.run(self._calls.finish, attempt, finish)
             except MainstayError as error:
                 if error.status < 500 and error.status != GREET:
                     raise

@@ -26,6 +26,8 @@ SETTLE_S = 0.1
 FAREWELL_S = 10.0
 """How long a runner that ends goes on trying to deliver; what is left is delivered when it starts again."""
 SIGN_OFF_S = 1.0
+USELESS_S = 0.5
+"""Before the next poll when the last one brought only what is known already: no hot loop, whatever the server thinks."""
 POLL_THREADS = 4
 UPLOAD_THREADS = 4
 JOURNAL_BYTES = 20 << 30
@@ -203,7 +205,8 @@ class Runner:
             await asyncio.sleep(1.0)
             return
         self._worked(attempts)
-        self._obey(orders, attempts, welcome)
+        if not self._obey(orders, attempts, welcome):
+            await asyncio.sleep(USELESS_S)
 
     def _free(self, attempts: Attempts) -> int:
         """How many more jobs would be taken now."""
@@ -216,18 +219,23 @@ class Runner:
         capacity = 1 if self._config.once else self._config.capacity
         return 0 if self._over_budget else capacity - len(attempts.running)
 
-    def _obey(self, orders: Orders, attempts: Attempts, welcome: Welcome) -> None:
+    def _obey(self, orders: Orders, attempts: Attempts, welcome: Welcome) -> bool:
+        """Do as told; False when the server only gave what this runner has had already."""
         for number in orders.drop:
             attempts.drop(number)
         for cancel in orders.cancel:
             attempts.cancel(cancel.attempt, cancel.reason)
+        taken = 0
         for assignment in orders.assign:
             if self._draining:
                 attempts.refuse(assignment, AttemptState.LOST, "handed back: the runner is about to end")
-            elif attempts.take(assignment, welcome.log_limit_bytes) and self._config.once:
-                self._drain("one job was asked for")
+            elif attempts.take(assignment, welcome.log_limit_bytes):
+                taken += 1
+                if self._config.once:
+                    self._drain("one job was asked for")
         if orders.drain:
             self._drain("the server asked for it")
+        return taken > 0 or not orders.assign
 
     async def _back_off(self, error: MainstayError) -> None:
         if not self._backoff.failing:

@@ -1,14 +1,34 @@
 """The built-in replacements of actions: what `uses:` stands for here. Nothing is fetched or run from elsewhere."""
 
-from mainstay.runner.actions import artifacts, checkout, setup_python, setup_uv
+from mainstay.runner.actions import (
+    alls_green,
+    artifacts,
+    cache,
+    checkout,
+    coverage,
+    paths_filter,
+    pre_commit,
+    setup_node,
+    setup_python,
+    setup_uv,
+)
 from mainstay.runner.actions.call import Action
 from mainstay.workflow.actions import action_name, advice
 
 REPLACED: dict[str, Action] = {
+    "actions/cache": cache.restore,
+    "actions/cache/restore": cache.restore,
+    "actions/cache/save": cache.save,
     "actions/checkout": checkout.checkout,
     "actions/setup-python": setup_python.setup_python,
     "astral-sh/setup-uv": setup_uv.setup_uv,
+    "actions/setup-node": setup_node.setup_node,
     "actions/upload-artifact": artifacts.upload,
+    "codecov/codecov-action": coverage.keep_coverage,
+    "coverallsapp/github-action": coverage.keep_coverage,
+    "dorny/paths-filter": paths_filter.paths_filter,
+    "pre-commit/action": pre_commit.pre_commit,
+    "re-actors/alls-green": alls_green.alls_green,
 }
 """By name in lower case, without `@version`."""
 

@@ -32,7 +32,9 @@ class Programs(Protocol):
 class Keep(Protocol):
     """How an action keeps a bundle of files as an artifact of its attempt."""
 
-    async def __call__(self, name: str, zip_file: Callable[[Path], None], retention_days: int | None) -> None:
+    async def __call__(
+        self, name: str, zip_file: Callable[[Path], None], retention_days: int | None, kind: str = "artifact"
+    ) -> None:
         """`zip_file` writes the bundle to the path it is given (in a thread). Raises OSError."""
 
 
