@@ -19,7 +19,7 @@ from typing import BinaryIO, Protocol
 import msgspec
 
 from mainstay.engine.clock import Clock
-from mainstay.engine.wake import Wake
+from mainstay.engine.wake import Wake, Watch
 from mainstay.flow import fleet as fleet_flow
 from mainstay.flow.fleet import Bounds, Load
 from mainstay.model.events import Event, EventKind
@@ -34,6 +34,8 @@ IDLE_END_S = 0.5
 """How long one that has no job takes to end."""
 MAX_LOG_BYTES = 4 * 1024 * 1024
 """Of a runner's own messages, kept once more beside the present ones."""
+SETTLE_S = 0.1
+"""Events come in bursts: one look for all of them."""
 RUNNER_LOCK = "lock"
 """The file in a runner's folder that it holds locked, and in which it says who it is (`runner.setup`)."""
 
@@ -120,7 +122,8 @@ class Fleet:
             with self._wake.watch("queue", "runners", "events") as told:
                 while True:
                     pause = await self._turn()
-                    await self._pause(told.wait, pause)
+                    await self._pause(told, pause)
+                    await asyncio.sleep(SETTLE_S)
         finally:
             await self._end_all()
 
@@ -144,8 +147,9 @@ class Fleet:
             self._members[folder.name] = member
             member.watcher = asyncio.create_task(self._watch(member, found), name=f"watch {folder.name}")
 
-    async def _pause(self, told: object, pause_s: float) -> None:
-        waits = [asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(told(pause_s))]  # type: ignore[operator]
+    async def _pause(self, told: Watch, pause_s: float) -> None:
+        """Until the queue, a runner or one of our processes has changed, or the time is over."""
+        waits = (asyncio.ensure_future(self._changed.wait()), asyncio.ensure_future(told.wait(pause_s)))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
