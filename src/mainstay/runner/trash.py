@@ -54,8 +54,11 @@ class Trash:
             self._task = asyncio.create_task(self._later())
 
     async def empty(self) -> None:
-        """Remove it now. What cannot be removed stays, is logged, and is tried again at the next start."""
-        await asyncio.to_thread(self._remove)
+        """Remove it now. What cannot be removed stays, is logged, and is tried again with what comes next."""
+        try:
+            await asyncio.to_thread(self._remove)
+        except OSError as error:  # a job that forked or wrote for ever may have left no room for `rm` yet
+            log.warning("the rubbish in %s stays for now: %s", self.folder, error.strerror)
 
     async def close(self) -> None:
         """Finish what is under way."""
