@@ -27,7 +27,7 @@ FAREWELL_S = 10.0
 """How long a runner that ends goes on trying to deliver; what is left is delivered when it starts again."""
 SIGN_OFF_S = 1.0
 USELESS_S = 0.5
-"""Before the next poll when the last one brought only what is known already: no hot loop, whatever the server thinks."""
+"""Before the next poll when the last one brought only what is known: no hot loop, whatever the server thinks."""
 POLL_THREADS = 4
 UPLOAD_THREADS = 4
 JOURNAL_BYTES = 20 << 30
