@@ -147,7 +147,7 @@ def test_unittest_reports_every_test(project: Path, python: str) -> None:
 
 def test_a_python_that_cannot_read_our_files_is_not_disturbed(project: Path) -> None:
     for old in glob.glob(str(Path.home() / ".pyenv/versions/[23].[0-7].*/bin/python")):
-        done = run(project, old, "-c", "print(1)")
+        done = run(project, old, "-B", "-c", "print(1)")
         assert (done.stdout, done.stderr, done.returncode) == ("1\n", "", 0)
 
 
