@@ -61,6 +61,7 @@ class Dispatch:
 
     async def poll(self, runner_id: int, message: Poll) -> Orders:
         """Answer a runner: at once with cancels and drops, else with work as soon as there is some."""
+        self._retire(runner_id)
         with self._wake.watch(f"runner:{runner_id}") as told:
             seen = await self._greet(runner_id, message)
             if _is_urgent(seen.orders) or message.wait_s <= 0 or seen.draining or self._closing:
@@ -69,7 +70,10 @@ class Dispatch:
                 return seen.orders
             work = asyncio.get_running_loop().create_future()
             poll = _OpenPoll(runner_id, seen.labels, message.free, work)
-            self._replace(poll)
+            self._retire(runner_id)
+            self._open[runner_id] = poll
+            if poll.free > 0:
+                self._work.set()
             try:
                 assigned = await self._first(work, told, min(message.wait_s, POLL_S))
             finally:
@@ -94,14 +98,11 @@ class Dispatch:
             seen = await self._database.write(_renew, runner_id, message, now)
         return seen
 
-    def _replace(self, poll: _OpenPoll) -> None:
+    def _retire(self, runner_id: int) -> None:
         """One open poll per runner: an older one is answered with nothing."""
-        older = self._open.pop(poll.runner_id, None)
+        older = self._open.pop(runner_id, None)
         if older is not None and not older.answer.done():
             older.answer.set_result(())
-        self._open[poll.runner_id] = poll
-        if poll.free > 0:
-            self._work.set()
 
     @staticmethod
     async def _first(
