@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -72,7 +72,12 @@ def create_app(engine: Engine, options: Options | None = None) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={MainstayError: _error, HTTPException: _error, Exception: _error},
+        exception_handlers={
+            MainstayError: _error,
+            HTTPException: _error,
+            ClientDisconnect: problems.gone,
+            Exception: _error,
+        },
         lifespan=life,
     )
     app.router.redirect_slashes = False

@@ -30,16 +30,17 @@ async def answer(request: Request, job_id: int, number: int, *, follow: bool) ->
     site = site_of(request)
     place = await place_of(site, job_id, number)
     size, ended = await site.engine.log_size(place.id)
+    asked = request.headers.get("range")
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "no-store", "Content-Disposition": _disposition(place)}
-    span = wanted_range(request.headers.get("range"), size)
+    if follow and (start := followed_from(asked, size)) is not None:
+        return StreamingResponse(followed(site, place.id, start), media_type="text/plain", headers=headers)
+    span = wanted_range(asked, size)
     if span is None:
         headers["Content-Range"] = f"bytes */{size}"
         return Response(status_code=416, headers=headers)
     start, end = span
-    if follow and end == size:
-        return StreamingResponse(followed(site, place.id, start), media_type="text/plain", headers=headers)
     headers["Content-Length"] = str(end - start)
-    if (start, end) != (0, size) or (size and "range" in request.headers):
+    if (start, end) != (0, size) or (size and asked is not None):
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size if ended else '*'}"
     status = 206 if "Content-Range" in headers else 200
     body = site.engine.log_range(place.id, start, end)
@@ -61,6 +62,17 @@ def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:
     start = int(first)
     end = min(int(last) + 1, size) if last else size
     return (start, end) if start < end else None
+
+
+def followed_from(header: str | None, size: int) -> int | None:
+    """Where to follow from: the present end counts as a place, for more may come there. None: a range with an end."""
+    match = RANGE.fullmatch(header.strip()) if header else None
+    if match is None or not any(match.groups()):
+        return 0
+    first, last = match.groups()
+    if not first:
+        return max(0, size - int(last))
+    return None if last or int(first) > size else int(first)
 
 
 async def followed(site: Site, attempt_id: int, start: int) -> AsyncIterator[bytes]:

@@ -1,17 +1,24 @@
 """Errors on their way out: `application/problem+json` for programs. Pages have their own words (`pages.errors`)."""
 
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mainstay.model.errors import BadInput, MainstayError, NotFound
 
+log = logging.getLogger(__name__)
+
 CODES = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large", 422: "bad-input"}
+
+
+CLIENT_GONE = 499
+"""What proxies write to their logs for a client that did not wait."""
 
 
 def problem(
@@ -58,6 +65,13 @@ async def answer(request: Request, error: Exception) -> Response:
         detail = f"{request.method[:20]} is not possible here, only {allowed}"
         return problem(405, CODES[405], detail, headers=error.headers)
     return of_error(error)
+
+
+async def gone(request: Request, error: Exception) -> Response:
+    """The client went away before it was answered, which is no error of anybody. Nobody reads what is given here."""
+    assert isinstance(error, ClientDisconnect)
+    log.debug("The client of %s %s went away", request.method, request.url.path)
+    return Response(status_code=CLIENT_GONE)
 
 
 def decoded(body: bytes, kind: Any, what: str) -> Any:
