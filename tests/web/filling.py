@@ -12,6 +12,7 @@ from sqlalchemy import insert
 from mainstay.store import tests as test_store
 from mainstay.store.database import Tx
 from mainstay.store.schema import (
+    artifacts,
     attempts,
     builds,
     commits,
@@ -22,6 +23,7 @@ from mainstay.store.schema import (
     refs,
     repositories,
     runners,
+    schedules,
     tokens,
 )
 from mainstay.store.tests import NewResult
@@ -74,6 +76,7 @@ class JobRow:
     needs: Sequence[str] = ()
     labels: Sequence[str] = ("linux",)
     annotations: Sequence[dict[str, Any]] = ()
+    summary: str | None = None
     attempt_states: Sequence[str] = ()
     """Of the attempts before the last one."""
 
@@ -91,7 +94,7 @@ class Filling:
     def token(self, kind: str, token: str, name: str) -> int:
         """A token that is known."""
         values = {"kind": kind, "name": name, "hash": hash_of(token), "created_at": self.now}
-        return self.conn.execute(insert(tokens).values(**values).returning(tokens.c.id)).scalar_one()
+        return int(self.conn.execute(insert(tokens).values(**values).returning(tokens.c.id)).scalar_one())
 
     def repository(self, name: str, url: str | None = "/srv/git/demo.git", **values: Any) -> int:
         """A watched repository."""
@@ -106,7 +109,7 @@ class Filling:
             "seen_at": self.now - timedelta(seconds=20),
         }
         made = insert(repositories).values(**{**base, **values}).returning(repositories.c.id)
-        return self.conn.execute(made).scalar_one()
+        return int(self.conn.execute(made).scalar_one())
 
     def commit(
         self,
@@ -285,6 +288,7 @@ class Filling:
                 reason="the runner local-1 was not heard of for 60 s" if state == "lost" else None,
                 steps=steps,
                 annotations=list(row.annotations) or None,
+                summary=row.summary,
                 tests=counts,
                 log_bytes=offset,
             )
@@ -304,6 +308,17 @@ class Filling:
             part = data[start : start + piece]
             self.conn.execute(insert(log_pieces).values(attempt_id=attempt_id, start=start, size=len(part), data=part))
 
+    def artifact(self, attempt_id: int, name: str, blob: str, size_bytes: int, **values: Any) -> int:
+        """A bundle that an attempt kept; its bytes are stored already."""
+        row = {"kind": "artifact", "created_at": self.now, "keep_until": None, **values}
+        made = insert(artifacts).values(attempt_id=attempt_id, name=name, blob=blob, size_bytes=size_bytes, **row)
+        return int(self.conn.execute(made.returning(artifacts.c.id)).scalar_one())
+
+    def schedule(self, repository_id: int, source: str, cron: str, **values: Any) -> None:
+        """A line of cron of a workflow file."""
+        row = {"last_at": None, "next_at": self.now + timedelta(hours=1), **values}
+        self.conn.execute(insert(schedules).values(repository_id=repository_id, source=source, cron=cron, **row))
+
     def runner(self, name: str, token_id: int | None = None, *, seen: datetime | None = None, **values: Any) -> int:
         """A runner."""
         base: dict[str, Any] = {
@@ -317,9 +332,9 @@ class Filling:
             "first_seen_at": self.now - timedelta(days=3),
             "last_contact_at": seen or self.now,
         }
-        return self.conn.execute(insert(runners).values(**{**base, **values}).returning(runners.c.id)).scalar_one()
+        return int(self.conn.execute(insert(runners).values(**{**base, **values}).returning(runners.c.id)).scalar_one())
 
     def event(self, kind: str, *, cause: str, at: datetime | None = None, **values: Any) -> int:
         """An event of the story."""
         row = {"kind": kind, "at": at or self.now, "cause": cause, "details": {}, **values}
-        return self.conn.execute(insert(events).values(**row).returning(events.c.id)).scalar_one()
+        return int(self.conn.execute(insert(events).values(**row).returning(events.c.id)).scalar_one())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mainstay.web.artifacts import disposition
 from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
 
@@ -195,7 +196,11 @@ def test_the_log_comes_whole_and_by_range(site: Site) -> None:
     )
     assert site.api("GET", path, headers={"Range": "bytes=-4"}).content == whole[-4:]
     assert site.api("GET", path, headers={"Range": "bytes=900-"}).status_code == 416
-    assert site.api("GET", path + "?follow=1").content == whole
+    for header, rest in (("", whole), ("bytes=6-", whole[6:]), (f"bytes={len(whole)}-", b""), ("bytes=-4", whole[-4:])):
+        followed = site.api("GET", path + "?follow=1", headers={"Range": header} if header else {})
+        assert (followed.status_code, followed.content) == (200, rest)
+    assert site.api("GET", path + "?follow=1", headers={"Range": "bytes=2-6"}).content == whole[2:7]
+    assert site.api("GET", path + "?follow=1", headers={"Range": "bytes=900-"}).status_code == 416
     assert site.api("GET", f"/jobs/{job}/attempts/2/log").status_code == 404
 
 
@@ -231,6 +236,82 @@ def test_repositories_are_added_changed_and_removed(site: Site) -> None:
     assert site.api("GET", "/repositories/here").status_code == 404
 
 
+def test_artifacts_are_listed_and_downloaded(site: Site) -> None:
+    made = site.fill(demo)
+    path = f"/builds/{made['builds'][1]}"
+    attempt = site.api("GET", path).json()["jobs"][0]["attempts"][0]["id"]
+    blob = site.do(site.engine.blobs.put, b"PK: old"), site.do(site.engine.blobs.put, b"PK: these bytes")
+    until = NOON + timedelta(days=90)
+    site.fill(lambda f: f.artifact(attempt + 1, "dist", blob[0], 7))
+    site.fill(lambda f: f.artifact(attempt, "dist", blob[1], 15, keep_until=until))
+    found = site.api("GET", f"{path}/artifacts").json()
+    assert found == {
+        "items": [
+            {
+                "id": 2,
+                "name": "dist",
+                "kind": "artifact",
+                "size_bytes": 15,
+                "job": "test",
+                "created_at": "2026-11-20T12:05:00.000Z",
+                "keep_until": "2027-02-18T12:00:00.000Z",
+                "url": "http://mainstay.test/api/v1/artifacts/2",
+            }
+        ],
+        "next": None,
+    }
+    for answer in (site.api("GET", "/artifacts/2"), site.page("/artifacts/2")):
+        assert (answer.status_code, answer.content) == (200, b"PK: these bytes")
+        assert answer.headers["content-type"] == "application/zip"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-disposition"].startswith('attachment; filename="dist.zip"')
+    assert '<a class="name" href="/artifacts/2"' in site.page(path).text
+    for wrong in ("/artifacts/3", "/builds/99/artifacts"):
+        assert site.api("GET", wrong).status_code == 404
+    assert site.page("/artifacts/3").status_code == 404
+    site.do(site.engine.remove_repository, "ada", "demo")
+    assert site.api("GET", "/artifacts/2").status_code == 404
+
+
+def test_downloading_an_artifact_needs_the_right_to_read(closed_site: Site) -> None:
+    closed_site.fill(demo)
+    blob = closed_site.do(closed_site.engine.blobs.put, b"PK: secret")
+    closed_site.fill(lambda f: f.artifact(1, "dist", blob, 10))
+    assert closed_site.page("/artifacts/1").status_code == 401
+    assert closed_site.client.get("/api/v1/artifacts/1").status_code == 401
+    closed_site.sign_in()
+    assert closed_site.page("/artifacts/1").content == b"PK: secret"
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("dist", "attachment; filename=\"dist.zip\"; filename*=UTF-8''dist.zip"),
+        ("a.ZIP", "attachment; filename=\"a.ZIP\"; filename*=UTF-8''a.ZIP"),
+        ("..", "attachment; filename=\"artifact.zip\"; filename*=UTF-8''artifact.zip"),
+        ('a"; x="b', "attachment; filename=\"a__ x=_b.zip\"; filename*=UTF-8''a%22%3B%20x%3D%22b.zip"),
+        ("结果", "attachment; filename=\"__.zip\"; filename*=UTF-8''%E7%BB%93%E6%9E%9C.zip"),
+        ("a\u202etxt\x1b", "attachment; filename=\"a_txt_.zip\"; filename*=UTF-8''a_txt_.zip"),
+    ],
+)
+def test_no_name_of_an_artifact_leaves_its_place_in_the_header(name: str, header: str) -> None:
+    assert disposition(name) == header
+
+
+def test_schedules_are_listed(site: Site) -> None:
+    made = site.fill(demo)
+    site.fill(lambda f: f.schedule(made["repository"], ".mainstay/night.yml", "0 3 * * *"))
+    [found] = site.api("GET", "/repositories/demo/schedules").json()["items"]
+    assert found == {
+        "source": ".mainstay/night.yml",
+        "cron": "0 3 * * *",
+        "last_at": None,
+        "next_at": "2026-11-20T13:05:00.000Z",
+    }
+    assert "0 3 * * *" in site.page("/repositories/demo").text
+    assert site.api("GET", "/repositories/nope/schedules").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path", "more", "status", "words"),
     [
@@ -244,6 +325,9 @@ def test_repositories_are_added_changed_and_removed(site: Site) -> None:
         ("GET", "/nothing", {}, 404, "/nothing"),
         ("DELETE", "/builds", {}, 405, "GET"),
         ("POST", "/repositories", {"content": b"{"}, 422, "body"),
+        ("POST", "/repositories/nope/starts", {"json": {"workflow": "tests"}}, 404, "nope"),
+        ("POST", "/repositories/nope/starts", {"json": {}}, 422, "workflow"),
+        ("POST", "/repositories/nope/starts", {"json": {"workflow": "t", "inputs": []}}, 422, "inputs"),
         ("POST", "/repositories", {"json": {"name": 3}}, 422, "name"),
         ("POST", "/repositories", {"json": {"name": "x", "colour": "red"}}, 422, "colour"),
         ("POST", "/repositories", {"json": {"name": "../etc"}}, 422, "name"),

@@ -49,11 +49,16 @@ def everything(f: Filling) -> None:
             labels=[HOSTILE],
             annotations=[{"level": "error", "message": HOSTILE, "path": HOSTILE, "title": HOSTILE, "line": 1}],
             attempt_states=["lost"] if state == "passed" else (),
+            summary=HOSTILE * 2000 if state == "failed" else HOSTILE,
         )
         for state in STATES
     ]
     f.build(hostile, sha, jobs, branch=HOSTILE, workflow=HOSTILE, reason=HOSTILE, runner=(runner, HOSTILE))
     f.ref(hostile, HOSTILE, sha)
+    f.artifact(1, HOSTILE, "none", 20_000_000)
+    for kind in ("artifact", "coverage"):
+        f.artifact(5, HOSTILE + kind, "none", 20_000_000, kind=kind, keep_until=NOON + timedelta(days=3))
+    f.schedule(hostile, HOSTILE, "0 3 * * *", next_at=None)
 
 
 PAGES = [

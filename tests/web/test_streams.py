@@ -1,6 +1,7 @@
 """Answers that stay open, and git, over a real socket."""
 
 import json
+import logging
 import subprocess
 import threading
 import time
@@ -118,22 +119,40 @@ def test_waiting_for_a_build_ends_with_its_verdict(server: Served) -> None:
     assert found[0]["state"] == "cancelled"
 
 
-def test_a_runner_that_goes_away_waits_no_longer(server: Served) -> None:
+def test_a_log_is_followed_from_its_present_end(server: Served) -> None:
+    runner = server.fill(running_job)
+    server.do(server.engine.append_log, runner, 1, 0, b"one\n", None)
+    path = f"{server.url}/api/v1/jobs/1/attempts/1/log?follow=1"
+    with httpx.stream("GET", path, headers={**API, "Range": "bytes=4-"}, timeout=20) as answer:
+        assert answer.status_code == 200
+        server.do(server.engine.append_log, runner, 1, 4, b"two\n", None)
+        assert next(answer.iter_raw()) == b"two\n"
+
+
+def test_a_runner_that_goes_away_waits_no_longer_and_is_no_error(
+    tmp_path: Path, sqlite_template: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     headers = {"Authorization": f"Bearer {RUNNER_TOKEN}"}
     hello = {"name": "r", "boot": "b", "version": "1", "labels": ["linux"], "capacity": 1, "executor": "process"}
-    runner = httpx.post(f"{server.url}/runner/v1/hello", json=hello, headers=headers).json()["runner"]
-    before = server.engine.wake.size
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(
-            f"{server.url}/runner/v1/poll",
-            json={"boot": "b", "free": 1, "wait_s": 20},
-            headers={**headers, "Mainstay-Runner": str(runner)},
-            timeout=0.5,
-        )
-    until = time.monotonic() + 10
-    while server.engine.wake.size > before and time.monotonic() < until:
-        time.sleep(0.01)
-    assert server.engine.wake.size <= before
+    caplog.set_level(logging.DEBUG, "mainstay.web")
+    with served(tmp_path / "data", sqlite_template) as server:
+        logging.getLogger("uvicorn").addHandler(caplog.handler)  # what uvicorn says does not reach the root
+        runner = httpx.post(f"{server.url}/runner/v1/hello", json=hello, headers=headers).json()["runner"]
+        before = server.engine.wake.size
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"{server.url}/runner/v1/poll",
+                json={"boot": "b", "free": 1, "wait_s": 20},
+                headers={**headers, "Mainstay-Runner": str(runner)},
+                timeout=0.5,
+            )
+        until = time.monotonic() + 10
+        while "went away" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.engine.wake.size <= before
+    logging.getLogger("uvicorn").removeHandler(caplog.handler)
+    assert "The client of POST /runner/v1/poll went away" in caplog.text
+    assert not [each for each in caplog.records if each.levelno > logging.INFO]
 
 
 def git(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -160,6 +179,50 @@ def test_git_pushes_to_and_clones_from_a_repository_that_lives_here(server: Serv
     assert git("clone", "-q", remote, "copy", cwd=tmp_path).returncode == 0
     for wrong in (server.url, server.url.replace("http://", "http://x:mst_api_wrong@")):
         assert git("ls-remote", wrong + "/git/here.git", cwd=tmp_path).returncode != 0
+
+
+WORKFLOW = """on:
+  workflow_dispatch:
+    inputs:
+      loud: {type: boolean, default: false}
+      where: {type: choice, options: [here, there], required: true}
+jobs:
+  test:
+    runs-on: linux
+    steps:
+      - run: make
+"""
+
+
+def test_a_workflow_is_started_by_hand(server: Served, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / ".mainstay").mkdir(parents=True)
+    (work / ".mainstay" / "release.yml").write_text(WORKFLOW)
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "first"]):
+        assert git(*command, cwd=work).returncode == 0
+    added = {"name": "demo", "url": str(work), "branches": ["main"]}
+    assert httpx.post(f"{server.url}/api/v1/repositories", json=added, headers=API).status_code == 201
+
+    def start(**ask: Any) -> httpx.Response:
+        return httpx.post(f"{server.url}/api/v1/repositories/demo/starts", json=ask, headers=API, timeout=20)
+
+    until = time.monotonic() + 20
+    asked = {"workflow": ".mainstay/release.yml", "inputs": {"where": "here", "loud": True}}
+    while (started := start(**asked)).status_code == 404 and time.monotonic() < until:
+        time.sleep(0.05)  # it is fetched in the background
+    assert started.status_code == 201, started.text
+    [build_id] = started.json()["builds"]
+    build = httpx.get(f"{server.url}/api/v1/builds/{build_id}", headers=API).json()
+    assert (build["event"], build["branch"]) == ("workflow_dispatch", "main")
+    for wrong, words in (
+        ({**asked, "workflow": "nope"}, "nope"),
+        ({**asked, "inputs": {"where": "nowhere"}}, "where"),
+        ({**asked, "inputs": {}}, "where"),
+    ):
+        answer = start(**wrong)
+        assert answer.status_code == 422, answer.text
+        assert words in answer.json()["detail"]
+    assert start(**asked, ref="nope").status_code == 404
 
 
 def test_stopping_the_server_ends_open_streams(tmp_path: Path, sqlite_template: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from mainstay.store.database import Tx
-from mainstay.store.schema import artifacts, attempts, jobs
+from mainstay.store.schema import artifacts, attempts, jobs, repositories
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +60,12 @@ def of_build_of(tx: Tx, attempt_id: int) -> list[Any]:
 
 
 def get(tx: Tx, artifact_id: int) -> Any:
-    """One artifact's row, or None."""
-    return tx.conn.execute(select(artifacts).where(artifacts.c.id == artifact_id)).first()
+    """One artifact's row; None where there is none, or where its repository was removed."""
+    query = (
+        select(artifacts)
+        .join(attempts, attempts.c.id == artifacts.c.attempt_id)
+        .join(jobs, jobs.c.id == attempts.c.job_id)
+        .join(repositories, repositories.c.id == jobs.c.repository_id)
+        .where(artifacts.c.id == artifact_id, repositories.c.removed_at.is_(None))
+    )
+    return tx.conn.execute(query).first()

@@ -5,14 +5,14 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mainstay import __version__
 from mainstay.model.errors import MainstayError
 from mainstay.web import problems
 from mainstay.web.access import api_identity
-from mainstay.web.api import builds, describe, events, repositories, runners, tests
+from mainstay.web.api import artifacts, builds, describe, events, repositories, runners, starts, tests
 from mainstay.web.api.asking import answer, known_parameters
 from mainstay.web.options import Site
 
@@ -36,9 +36,10 @@ def create_api(site: Site) -> FastAPI:
     api.state.site = site
     api.add_exception_handler(MainstayError, problems.answer)
     api.add_exception_handler(HTTPException, problems.answer)
+    api.add_exception_handler(ClientDisconnect, problems.gone)
     api.add_exception_handler(RequestValidationError, _not_valid)
     api.add_exception_handler(Exception, problems.answer)
-    for part in (builds, repositories, tests, runners, events):
+    for part in (builds, artifacts, repositories, starts, tests, runners, events):
         api.include_router(
             part.router,
             prefix="/v1",

@@ -131,6 +131,32 @@ class CommitShape(Struct, frozen=True):
     url: str
 
 
+class ArtifactShape(Struct, frozen=True):
+    """A bundle that a job of a build kept."""
+
+    id: int
+    name: str
+    kind: str
+    """`artifact` or `coverage`."""
+    size_bytes: int
+    job: str
+    created_at: Time
+    keep_until: Time | None
+    """When it is deleted; null: with the rest of its build."""
+    url: str
+    """Where its bytes are, a zip file."""
+
+
+class ScheduleShape(Struct, frozen=True):
+    """One line of cron in one workflow file."""
+
+    source: str
+    cron: str
+    last_at: Time | None
+    next_at: Time | None
+    """null: it never comes."""
+
+
 class RunnerShape(Struct, frozen=True):
     """A runner."""
 
@@ -241,6 +267,12 @@ class RerunAnswer(Struct, frozen=True):
     jobs: list[str]
 
 
+class Started(Struct, frozen=True):
+    """What was started."""
+
+    builds: list[int]
+
+
 class NewRepository(Struct, frozen=True, forbid_unknown_fields=True):
     """A repository to watch."""
 
@@ -275,6 +307,16 @@ class RerunAsk(Struct, frozen=True, forbid_unknown_fields=True):
 
     failed: bool = False
     job: str | None = None
+
+
+class StartAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """A workflow to start by hand, which it allows with `on: workflow_dispatch`."""
+
+    workflow: Annotated[str, Meta(min_length=1, max_length=1000)]
+    """Its file's path, or its name."""
+    ref: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    """A branch or tag; null: the default branch."""
+    inputs: dict[str, Any] = {}
 
 
 class TokenAsk(Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from mainstay.model.job import Attempt, Job
 from mainstay.model.repository import Commit, Repository, branch_of
 from mainstay.model.runner import Runner
 from mainstay.model.states import OPEN_ATTEMPT
+from mainstay.store.schedules import Scheduled
 from mainstay.store.views.queue import OpenJob
 from mainstay.store.views.tests import Outcome
 from mainstay.web.api import shapes
@@ -145,6 +146,25 @@ def commit(line: CommitLine, name: str, address: str) -> shapes.CommitShape:
         [build_line(each, address) for each in line.builds],
         f"{address}/repositories/{name}/commits/{line.sha}",
     )
+
+
+def artifact(row: Any, address: str) -> shapes.ArtifactShape:
+    """An artifact, from its row."""
+    return shapes.ArtifactShape(
+        row.id,
+        row.name,
+        row.kind,
+        row.size_bytes,
+        row.job,
+        sure(row.created_at),
+        moment(row.keep_until),
+        f"{address}/api/v1/artifacts/{row.id}",
+    )
+
+
+def schedule(found: Scheduled) -> shapes.ScheduleShape:
+    """A schedule."""
+    return shapes.ScheduleShape(found.source, found.cron, moment(found.last_at), moment(found.next_at))
 
 
 def runner(found: Runner) -> shapes.RunnerShape:

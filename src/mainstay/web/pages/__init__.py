@@ -8,7 +8,7 @@ from starlette.routing import Route
 from mainstay.model.errors import MainstayError, NotSignedIn
 from mainstay.web import problems
 from mainstay.web.access import signed_in
-from mainstay.web.pages import builds, home, live, logs, rendering, repositories, runners, signin, tests
+from mainstay.web.pages import artifacts, builds, home, live, logs, rendering, repositories, runners, signin, tests
 
 __all__ = ["error", "routes"]
 
@@ -21,6 +21,7 @@ routes = [
     Route("/builds/{build:int}", builds.build),
     Route("/builds/{build:int}/cancel", builds.cancel, methods=["POST"]),
     Route("/builds/{build:int}/rerun", builds.rerun, methods=["POST"]),
+    Route("/artifacts/{artifact:int}", artifacts.download),
     Route(_ATTEMPT, logs.log),
     Route(f"{_ATTEMPT}/tail", logs.tail),
     Route(f"{_ATTEMPT}/raw", logs.raw),

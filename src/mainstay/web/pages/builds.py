@@ -14,7 +14,7 @@ from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
 from mainstay.model.repository import Commit, branch_of
 from mainstay.model.states import ENDED_JOB, JobState
-from mainstay.store import events, jobs, repositories
+from mainstay.store import artifacts, events, jobs, repositories
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
 from mainstay.store.views import tests as test_views
@@ -39,6 +39,8 @@ EXCERPTS = 3
 EXCERPT_BYTES = 6 << 10
 BAD = (JobState.FAILED, JobState.ALLOWED)
 ANNOTATIONS = 50
+SUMMARY_LENGTH = 64 << 10
+"""Characters of a job's summary that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class View:
     failures: tuple[tuple[str, Outcome], ...]
     more_failures: bool
     notes: dict[int, AttemptNotes]
+    artifacts: tuple[Any, ...]
     problems: tuple[dict[str, Any], ...]
     story: tuple[Event, ...]
     recent: tuple[listing.CommitLine, ...]
@@ -93,6 +96,7 @@ def _view(tx: Tx, build_id: int) -> View:
         tuple(failures[:FAILED_TESTS]),
         len(failures) > FAILED_TESTS,
         views.notes(tx, last),
+        tuple(artifacts.of_build(tx, build_id)),
         tuple(views.plan_problems(tx, build_id)),
         tuple(events.of_build(tx, build_id, 200)),
         tuple(branch_lines(tx, head.repository_id, head.ref, 30)),
@@ -131,6 +135,7 @@ async def build(request: Request) -> Response:
         path=path_of(head.repository),
         branch_name=branch_of(head.ref),
         annotations=_annotations(view),
+        summaries=_summaries(view),
         reproduce=_reproduce(view),
         open=not view.line.ended,
         failed=any(job.state in (*BAD, JobState.CANCELLED) for job in view.jobs),
@@ -206,6 +211,13 @@ def _annotations(view: View) -> list[tuple[Job, dict[str, Any]]]:
     order = {"error": 0, "warning": 1}
     found.sort(key=lambda each: order.get(str(each[1].get("level")), 2))
     return found[: ANNOTATIONS * 2]
+
+
+def _summaries(view: View) -> list[tuple[Job, str, bool]]:
+    """What the steps of each job wrote as its summary, and whether it is cut."""
+    lasts = [(job, view.notes.get(job.attempts[-1].id)) for job in view.jobs if job.attempts]
+    texts = [(job, notes.summary) for job, notes in lasts if notes is not None and notes.summary]
+    return [(job, text[:SUMMARY_LENGTH], len(text) > SUMMARY_LENGTH) for job, text in texts]
 
 
 def _reproduce(view: View) -> str | None:

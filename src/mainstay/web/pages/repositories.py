@@ -10,8 +10,9 @@ from starlette.responses import Response
 from mainstay.model.errors import BadInput
 from mainstay.model.repository import Push, Repository
 from mainstay.model.states import BuildState
-from mainstay.store import repositories
+from mainstay.store import repositories, schedules
 from mainstay.store.database import Tx
+from mainstay.store.schedules import Scheduled
 from mainstay.store.views import commits as commit_views
 from mainstay.web import history, listing
 from mainstay.web.access import reader
@@ -69,6 +70,7 @@ class View:
     recent: tuple[CommitLine, ...]
     standing: Standing | None
     pushes: tuple[Push, ...]
+    schedules: tuple[Scheduled, ...]
 
 
 def _view(tx: Tx, name: str, branch_name: str | None, state: BuildState | None, before: int | None) -> View:
@@ -84,7 +86,10 @@ def _view(tx: Tx, name: str, branch_name: str | None, state: BuildState | None, 
         lines = listing.commit_lines(tx, repository.id, shas, listing.ref_of(branch_name) if branch_name else None)
     standing = history.standing([line.tested for line in recent])
     pushes = repositories.pushes_of(tx, repository.id, 5)
-    return View(repository, tuple(refs), ref, tuple(lines), rest, tuple(recent), standing, tuple(pushes))
+    planned = schedules.of_repository(tx, repository.id)
+    return View(
+        repository, tuple(refs), ref, tuple(lines), rest, tuple(recent), standing, tuple(pushes), tuple(planned)
+    )
 
 
 async def repository(request: Request) -> Response:
