@@ -1,6 +1,5 @@
 """A server for the web's tests: a real engine on a fresh database, without its loops, and a client for it."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,10 +16,15 @@ from mainstay.store.database import Tx
 from mainstay.web.access import sign_in_link
 from mainstay.web.app import create_app
 from mainstay.web.options import Options
+from tests.conftest import KINDS
 from tests.web.filling import NOON, Filling
 
 API_TOKEN = "mst_api_for_tests"
 RUNNER_TOKEN = "mst_runner_for_tests"
+
+
+on_each_database = pytest.mark.parametrize("database_kind", KINDS)
+"""For tests of what is read from the database; without it a test runs on SQLite."""
 
 
 class Clock:
@@ -75,14 +79,12 @@ class Site:
         assert answer.status_code == 303, answer.text
 
 
-def serve(folder: Path, template: Path, **options: Any) -> Iterator[Site]:
-    """A site on its own data folder."""
+def serve(folder: Path, database_url: str, **options: Any) -> Iterator[Site]:
+    """A site on its own data folder and database."""
     clock = Clock(NOON + timedelta(minutes=5))
     folder.mkdir()
-    shutil.copy(template, folder / "mainstay.sqlite3")
-
     with anyio.from_thread.start_blocking_portal("asyncio") as portal:
-        engine = portal.call(Engine.open, Config(folder, clock=clock, watch_remotes=False))
+        engine = portal.call(Engine.open, Config(folder, database=database_url, clock=clock, watch_remotes=False))
         app = create_app(engine, Options(**{"public_reading": True, "data": folder, **options}))
         client = TestClient(app, base_url="http://mainstay.test", raise_server_exceptions=False)
         client.portal = portal
@@ -96,12 +98,18 @@ def serve(folder: Path, template: Path, **options: Any) -> Iterator[Site]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, sqlite_template: Path) -> Iterator[Site]:
-    """A site whose pages everybody may read."""
-    yield from serve(tmp_path / "data", sqlite_template)
+def database_kind() -> str:
+    """SQLite, unless the test is marked `on_each_database`."""
+    return "sqlite"
 
 
 @pytest.fixture
-def closed_site(tmp_path: Path, sqlite_template: Path) -> Iterator[Site]:
+def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
+    """A site whose pages everybody may read."""
+    yield from serve(tmp_path / "data", database_url)
+
+
+@pytest.fixture
+def closed_site(tmp_path: Path, database_url: str) -> Iterator[Site]:
     """A site that only those who signed in may read."""
-    yield from serve(tmp_path / "data", sqlite_template, public_reading=False)
+    yield from serve(tmp_path / "data", database_url, public_reading=False)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mainstay.web.artifacts import disposition
-from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site
+from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
 
 
@@ -29,6 +29,7 @@ def demo(f: Filling) -> dict[str, Any]:
     return {"repository": repository, "shas": shas, "builds": ids}
 
 
+@on_each_database
 def test_a_build_has_the_shape_of_the_contract(site: Site) -> None:
     made = site.fill(demo)
     found = site.api("GET", f"/builds/{made['builds'][1]}").json()
@@ -61,6 +62,7 @@ def test_a_build_has_the_shape_of_the_contract(site: Site) -> None:
     assert attempt["log_bytes"] == 24
 
 
+@on_each_database
 def test_a_build_is_found_by_repository_and_number(site: Site) -> None:
     made = site.fill(demo)
     assert site.api("GET", "/builds/demo%232").json()["id"] == made["builds"][1]
@@ -82,6 +84,7 @@ def test_a_build_is_found_by_repository_and_number(site: Site) -> None:
         ("?limit=2", [3, 2]),
     ],
 )
+@on_each_database
 def test_lists_of_builds_are_filtered(site: Site, query: str, numbers: list[int]) -> None:
     site.fill(demo)
     found = site.api("GET", f"/builds{query}").json()
@@ -89,6 +92,7 @@ def test_lists_of_builds_are_filtered(site: Site, query: str, numbers: list[int]
     assert "jobs" not in (found["items"] or [{}])[0]
 
 
+@on_each_database
 def test_builds_are_found_by_a_shortened_commit(site: Site) -> None:
     made = site.fill(demo)
     for commit in (made["shas"][0], made["shas"][0][:8], made["shas"][0][:8].upper()):
@@ -97,6 +101,7 @@ def test_builds_are_found_by_a_shortened_commit(site: Site) -> None:
 
 
 @pytest.mark.parametrize("state", [None, "passed", "failed"])
+@on_each_database
 def test_pages_follow_each_other_without_gap_or_repeat(site: Site, state: str | None) -> None:
     def many(f: Filling) -> None:
         repository = f.repository("demo")
@@ -116,6 +121,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(site: Site, state: str | 
     assert numbers == wanted
 
 
+@on_each_database
 def test_a_commits_verdict_is_folded_over_its_builds(site: Site) -> None:
     def two(f: Filling) -> str:
         repository = f.repository("demo")
@@ -131,6 +137,7 @@ def test_a_commits_verdict_is_folded_over_its_builds(site: Site) -> None:
     assert [(each["commit"], each["state"]) for each in listed] == [(sha, "failed")]
 
 
+@on_each_database
 def test_commits_stand_with_children_before_parents_whatever_the_order_of_their_builds(site: Site) -> None:
     def pushed(f: Filling) -> list[str]:
         repository = f.repository("demo")
@@ -144,6 +151,7 @@ def test_commits_stand_with_children_before_parents_whatever_the_order_of_their_
     assert [each["commit"] for each in listed] == list(reversed(shas))
 
 
+@on_each_database
 def test_commits_are_paged_without_repeat(site: Site) -> None:
     def many(f: Filling) -> list[str]:
         repository = f.repository("demo")
@@ -164,6 +172,7 @@ def test_commits_are_paged_without_repeat(site: Site) -> None:
     assert sorted(seen) == sorted(shas)
 
 
+@on_each_database
 def test_tests_tell_their_state_duration_and_flakiness(site: Site) -> None:
     def fill(f: Filling) -> None:
         repository = f.repository("demo")
@@ -183,6 +192,7 @@ def test_tests_tell_their_state_duration_and_flakiness(site: Site) -> None:
     assert site.api("GET", "/repositories/demo/tests/no::such").status_code == 404
 
 
+@on_each_database
 def test_the_log_comes_whole_and_by_range(site: Site) -> None:
     made = site.fill(demo)
     job = site.api("GET", f"/builds/{made['builds'][1]}").json()["jobs"][0]["id"]
@@ -204,12 +214,14 @@ def test_the_log_comes_whole_and_by_range(site: Site) -> None:
     assert site.api("GET", f"/jobs/{job}/attempts/2/log").status_code == 404
 
 
+@on_each_database
 def test_waiting_for_a_build_answers_at_once_when_it_has_ended(site: Site) -> None:
     made = site.fill(demo)
     assert site.api("GET", f"/builds/{made['builds'][0]}?wait=60").json()["state"] == "passed"
     assert site.api("GET", f"/builds/{made['builds'][2]}?wait=0.05").json()["state"] == "running"
 
 
+@on_each_database
 def test_people_cancel_and_run_again(site: Site) -> None:
     made = site.fill(demo)
     cancelled = site.api("POST", f"/builds/{made['builds'][2]}/cancel", json={"reason": "no need"})
@@ -223,6 +235,7 @@ def test_people_cancel_and_run_again(site: Site) -> None:
     assert site.api("POST", f"/builds/{made['builds'][1]}/rerun", json={"job": "nope"}).status_code == 422
 
 
+@on_each_database
 def test_repositories_are_added_changed_and_removed(site: Site) -> None:
     made = site.api("POST", "/repositories", json={"name": "here"})
     assert made.status_code == 201, made.text
@@ -236,6 +249,7 @@ def test_repositories_are_added_changed_and_removed(site: Site) -> None:
     assert site.api("GET", "/repositories/here").status_code == 404
 
 
+@on_each_database
 def test_artifacts_are_listed_and_downloaded(site: Site) -> None:
     made = site.fill(demo)
     path = f"/builds/{made['builds'][1]}"
@@ -298,6 +312,7 @@ def test_no_name_of_an_artifact_leaves_its_place_in_the_header(name: str, header
     assert disposition(name) == header
 
 
+@on_each_database
 def test_schedules_are_listed(site: Site) -> None:
     made = site.fill(demo)
     site.fill(lambda f: f.schedule(made["repository"], ".mainstay/night.yml", "0 3 * * *"))

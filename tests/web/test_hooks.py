@@ -16,8 +16,8 @@ BODY = json.dumps({"repository": {"clone_url": "https://git.example.org/team/dem
 
 
 @pytest.fixture
-def site(tmp_path: Path, sqlite_template: Path) -> Iterator[Site]:
-    yield from serve(tmp_path / "data", sqlite_template, hook_secrets={"github": "s3cret"})
+def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
+    yield from serve(tmp_path / "data", database_url, hook_secrets={"github": "s3cret"})
 
 
 @pytest.fixture
@@ -45,8 +45,7 @@ def test_a_signed_webhook_makes_us_look_at_the_repository_it_names(site: Site, l
 
 @pytest.mark.parametrize("signature", [None, "", "sha256=", "sha256=" + "0" * 64, "é"])
 def test_an_unsigned_webhook_does_nothing(site: Site, looked_at: list[str], signature: str | None) -> None:
-    encoded = None if signature is None else signature.encode("latin-1").decode("latin-1")
-    headers = {} if encoded is None else {"X-Hub-Signature-256": encoded.encode("latin-1")}
+    headers = {} if signature is None else {b"X-Hub-Signature-256": signature.encode("latin-1")}
     assert site.client.post("/hooks/github", content=BODY, headers=headers).status_code == 401
     assert looked_at == []
 

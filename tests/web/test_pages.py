@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mainstay.web.pages import words
-from tests.web.conftest import API_TOKEN, Site
+from tests.web.conftest import API_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e"
@@ -107,6 +107,7 @@ ISOLATED = re.compile(
 )
 
 
+@on_each_database
 def test_no_text_from_outside_becomes_markup(site: Site) -> None:
     site.fill(everything)
     site.sign_in()
@@ -159,12 +160,14 @@ def test_the_browser_says_which_language(header: str, language: str) -> None:
     assert words.preferred(header) == language
 
 
+@on_each_database
 def test_home_says_what_is_broken_since_when_and_by_whom(site: Site) -> None:
     site.fill(everything)
     text = re.sub(r"<[^>]+>", "", site.page("/").text)
     assert "demo is broken since 12:05, by" in text
 
 
+@on_each_database
 def test_a_log_opens_at_its_first_failing_line(site: Site) -> None:
     site.fill(everything)
     answer = site.page("/jobs/3/attempts/1").text
@@ -296,6 +299,7 @@ def test_assets_may_be_kept_for_ever(site: Site) -> None:
     assert site.client.get("/assets/x/base.html").status_code == 404
 
 
+@on_each_database
 def test_badges_feeds_and_cctray_are_well_formed(site: Site) -> None:
     from xml.etree import ElementTree
 
@@ -313,6 +317,7 @@ def test_badges_feeds_and_cctray_are_well_formed(site: Site) -> None:
         assert word in answer.text, path
 
 
+@on_each_database
 def test_metrics_count_open_jobs_and_runners(site: Site) -> None:
     site.fill(everything)
     text = site.client.get("/metrics").text

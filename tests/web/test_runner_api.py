@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from mainstay.wire.runner import Hello, Poll, Progress
-from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site
+from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site, on_each_database
 from tests.web.filling import Filling, JobRow
 
 HELLO = Hello(name="farm-1", boot="b1", version="0.1", labels=("linux",), capacity=2, executor="process")
@@ -47,6 +47,7 @@ def test_a_poll_is_answered(site: Site, runner: int) -> None:
     assert msgspec.json.decode(answer.content) == {}
 
 
+@on_each_database
 def test_log_bytes_are_stored_once_and_in_order(site: Site, runner: int) -> None:
     attempt = running_attempt(site, runner)
     path = f"/attempts/{attempt}/log"
