@@ -48,15 +48,22 @@ def builds(
     if as_json:
         terminal.print_json({"items": items, "next": cursor})
         return
-    _print_builds(items, filtered=any(asked.values()))
+    if items:
+        _print_builds(items)
+    else:
+        terminal.messages().line(_why_none(repository, filtered=any((commit, branch, state))))
 
 
-def _print_builds(items: list[Any], *, filtered: bool) -> None:
+def _why_none(repository: str | None, *, filtered: bool) -> str:
+    if filtered:
+        return "No build is like that."
+    if repository:
+        return f"No builds of {repository} yet. How the last look at it went: mainstay repo show {repository}"
+    return "No builds yet. Watch a repository: mainstay repo add NAME URL"
+
+
+def _print_builds(items: list[Any]) -> None:
     out = terminal.output()
-    if not items:
-        hint = "No build is like that." if filtered else "No builds yet. Watch a repository: mainstay repo add NAME URL"
-        terminal.messages().line(hint)
-        return
     table = Table(("STATE", "BUILD", "BRANCH", "COMMIT", "WORKFLOW", "TOOK", "WHEN"), flexible=2, right=frozenset({5}))
     for item in items:
         table.rows.append(
@@ -130,7 +137,7 @@ def _job_lines(job: Any, out: Terminal) -> list[str]:
     """What is worth knowing of a job beyond its row: why it waits or failed, its earlier tries, its steps."""
     lines = [f"  {job['reason']}"] if job["reason"] else []
     lines += [
-        f"  attempt {attempt['number']}: {out.state_text(attempt['state'])} {attempt.get('reason') or ''}"
+        f"  attempt {attempt['number']}: {out.state_text(attempt['state'])} {attempt.get('reason') or ''}".rstrip()
         for attempt in job["attempts"][:-1]
     ]
     for attempt in job["attempts"][-1:]:

@@ -75,6 +75,7 @@ def add(server: Server, name: str, url: str | None, since: str | None, as_json: 
     out = terminal.output()
     if url is None:
         out.line(f"{name} lives here now. Push to it: git push {server.url}/git/{name}.git HEAD:main")
+        out.line("git asks for a user name (any) and a password: your token, the file `token` of the data folder.")
     else:
         out.line(f"Watching {name}. Its builds: mainstay builds --repo {name}")
 

@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
+import shlex
+import shutil
+import sys
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -40,7 +44,7 @@ def up(place: Place, *, sample: bool, once: bool) -> int:
             good = await asyncio.to_thread(_test_sample, place, running, forced=once)
             if once:
                 return 0 if good else 1
-        terminal.output().line(f"Watch a repository: mainstay repo add NAME URL   {END}")
+        terminal.output().line(f"Watch a repository: {_command(place, 'repo add NAME URL')}   {END}")
         return await _for_ever()
 
     return _serve(place, work)
@@ -51,7 +55,7 @@ def server(place: Place) -> int:
 
     async def work(running: Running) -> int:
         _say_where(running)
-        terminal.output().line(f"A token for a runner: mainstay runner-token   {END}")
+        terminal.output().line(f"A token for a runner: {_command(place, 'runner-token')}   {END}")
         return await _for_ever()
 
     return _serve(place, work)
@@ -80,6 +84,16 @@ def _test_sample(place: Place, running: Running, *, forced: bool) -> bool:
         good = sample_project.run(api, folder, out)
     out.line(f"Its repository is {folder}: change something there and commit, and it is tested at once.")
     return good
+
+
+def _command(place: Place, arguments: str) -> str:
+    """A client command as it can be copied: with its path where the shell would not find it, and with the data folder
+    where it would look in another."""
+    program, found = Path(sys.argv[0]), shutil.which("mainstay")
+    called = program.name == "mainstay" and program.exists()
+    name = shlex.quote(str(program.absolute())) if called and (not found or not program.samefile(found)) else "mainstay"
+    elsewhere = "" if place.data == settings.data_folder(None) else f" --data {shlex.quote(str(place.data))}"
+    return f"{name} {arguments}{elsewhere}"
 
 
 async def _for_ever() -> int:
