@@ -59,7 +59,12 @@ def pieces(tx: Tx, attempt_id: int, start: int, end: int, limit: int = 64) -> li
     )
     query = (
         select(log_pieces.c.start, log_pieces.c.size, log_pieces.c.data, log_pieces.c.blob)
-        .where(log_pieces.c.attempt_id == attempt_id, log_pieces.c.start >= first, log_pieces.c.start < end)
+        .where(
+            log_pieces.c.attempt_id == attempt_id,
+            log_pieces.c.start >= first,
+            log_pieces.c.start < end,
+            log_pieces.c.start + log_pieces.c.size > start,
+        )
         .order_by(log_pieces.c.start)
         .limit(limit)
     )

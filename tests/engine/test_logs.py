@@ -1,0 +1,104 @@
+"""Logs on their way in and out: by offset, in any pieces, read by range, followed, packed."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from mainstay.engine.logs import FRAME_BYTES, INLINE_BYTES, Logs
+from mainstay.engine.wake import Wake
+from mainstay.model.errors import BadInput, Conflict, NotFound, TooLarge
+from mainstay.store import logs as log_store
+from mainstay.store.blobs import open_blobs
+from mainstay.store.database import Database
+from mainstay.store.zstd import compress
+from tests.engine.road import Road, road
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 64 * 1024 * 1024
+
+
+def all_logs(database: Database, folder: Path, limit: int = LIMIT) -> Logs:
+    return Logs(database, open_blobs(str(folder / "blobs")), Wake(database), limit)
+
+
+async def running(here: Road) -> tuple[int, int]:
+    """A runner and the attempt it runs."""
+    runner = await here.hello()
+    await here.build(await here.repository())
+    return runner, (await here.given(runner)).attempt
+
+
+async def whole(logs: Logs, attempt: int, start: int = 0, end: int = LIMIT) -> bytes:
+    return b"".join([part async for part in logs.read(attempt, start, end)])
+
+
+async def test_bytes_come_back_as_they_were_sent_in_whatever_pieces(database: Database, tmp_path: Path) -> None:
+    async with road(database) as here:
+        logs = all_logs(database, tmp_path)
+        runner, attempt = await running(here)
+        sent = b""
+        for size in (1, 10, INLINE_BYTES, INLINE_BYTES + 1, 3 * FRAME_BYTES + 7, 5):
+            piece = bytes((len(sent) + n * 7) % 256 for n in range(size))
+            packed = size > 100
+            body = compress(piece) if packed else piece
+            stored = await logs.append(runner, attempt, len(sent), body, "zstd" if packed else None)
+            sent += piece
+            assert stored.stored == len(sent)
+        assert await whole(logs, attempt) == sent
+        middle = len(sent) // 2
+        assert await whole(logs, attempt, middle - 3, middle + 9) == sent[middle - 3 : middle + 9]
+        await here.finish(runner, attempt, "passed", log_offset=len(sent), log_bytes=len(sent))
+        await logs.pack(attempt)
+        assert await whole(logs, attempt) == sent
+        pieces = await database.read(log_store.pieces, attempt, 0, len(sent))
+        assert all(piece.data is None for piece in pieces), "nothing is left inline"
+
+
+async def test_repeats_and_overlaps_are_stored_once_and_gaps_are_refused(database: Database, tmp_path: Path) -> None:
+    async with road(database) as here:
+        logs = all_logs(database, tmp_path)
+        runner, attempt = await running(here)
+        for _ in range(2):
+            assert (await logs.append(runner, attempt, 0, b"abcdef", None)).stored == 6
+        assert (await logs.append(runner, attempt, 3, b"defghi", None)).stored == 9
+        with pytest.raises(Conflict) as refused:
+            await logs.append(runner, attempt, 20, b"x", None)
+        assert refused.value.details == {"stored": 9}
+        assert await whole(logs, attempt) == b"abcdefghi"
+
+
+async def test_what_makes_no_sense_is_refused_in_words(database: Database, tmp_path: Path) -> None:
+    async with road(database) as here:
+        logs = all_logs(database, tmp_path, limit=100)
+        runner, attempt = await running(here)
+        with pytest.raises(TooLarge):
+            await logs.append(runner, attempt, 50, b"x" * 60, None)
+        with pytest.raises(TooLarge):
+            await logs.append(runner, attempt, 0, compress(b"x" * 50_000_000), "zstd")
+        for body, encoding in ((b"", None), (b"no zstd", "zstd"), (b"x", "gzip")):
+            with pytest.raises(BadInput):
+                await logs.append(runner, attempt, 0, body, encoding)
+        with pytest.raises(NotFound):
+            await logs.append(runner + 1, attempt, 0, b"x", None)
+        assert await whole(logs, attempt) == b""
+
+
+async def test_who_follows_a_log_gets_each_byte_and_ends_with_the_attempt(database: Database, tmp_path: Path) -> None:
+    async with road(database) as here:
+        logs = all_logs(database, tmp_path)
+        runner, attempt = await running(here)
+        got: list[bytes] = []
+
+        async def follow() -> None:
+            async for part in logs.follow(attempt, 0):
+                got.append(part)
+
+        following = asyncio.create_task(follow())
+        for number in range(5):
+            await logs.append(runner, attempt, number * 5, b"line\n", None)
+        await here.finish(runner, attempt, "passed", log_offset=25, log_tail=b"end", log_bytes=28)
+        async with asyncio.timeout(10):
+            await following
+        assert b"".join(got) == b"line\n" * 5 + b"end"
