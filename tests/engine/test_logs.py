@@ -93,7 +93,7 @@ async def test_who_follows_a_log_gets_each_byte_and_ends_with_the_attempt(databa
 
         async def follow() -> None:
             async for part in logs.follow(attempt, 0):
-                got.append(part)
+                got.append(part)  # noqa: PERF401
 
         following = asyncio.create_task(follow())
         for number in range(5):
