@@ -187,7 +187,9 @@ jobs = Table(
         sqlite_where=text("state = 'queued'"),
         postgresql_where=text("state = 'queued'"),
     ),
+    # Lists of builds in one state, of all repositories or of one.
     Index("ix_jobs_state", "state", "build_id"),
+    Index(None, "repository_id", "state", "build_id"),
 )
 
 # One try of a job; a re-run adds one. `source_tokens` are hashes; each opens the repository for this try.

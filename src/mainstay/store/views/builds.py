@@ -12,7 +12,7 @@ from mainstay.store.database import Tx
 from mainstay.store.schema import attempts, builds, jobs, plans, repositories
 
 WINDOW = 1000
-"""How many builds are looked at in one query when most of them may not be wanted."""
+"""How many builds are looked at at once when most of them may not be wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Wanted:
 
     @property
     def narrow(self) -> bool:
-        """Whether more than the states of jobs decides."""
-        return bool(self.repository_ids) or self.ref is not None or self.commit is not None
+        """Whether more decides than the index over the states of a repository's jobs knows."""
+        return self.ref is not None or self.commit is not None
 
 
 _heads = select(
@@ -140,7 +140,7 @@ def _newest(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> list[int]
 
 
 def _passed(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[list[int], int | None]:
-    """Most builds have a passed job, so it is looked for from build to build."""
+    """Most builds of a branch have a passed job, so it is looked for from build to build."""
     ids = _newest(tx, wanted, before, limit * 2)
     found: set[int] = set()
     for start in range(0, len(ids), 500):
@@ -152,13 +152,18 @@ def _passed(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[lis
 
 
 def _by_job_state(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[list[int], int | None]:
-    """Few jobs are in any other state, so the builds are found through them."""
+    """The builds are found through their jobs, by the indexes over their states."""
     size = WINDOW if wanted.narrow else limit
-    query = select(jobs.c.build_id).where(jobs.c.state.in_(_values(wanted.holding)))
-    if before is not None:
-        query = query.where(jobs.c.build_id < before)
-    query = query.distinct().order_by(jobs.c.build_id.desc()).limit(size)
-    ids = [row.build_id for row in tx.conn.execute(query)]
+    found: set[int] = set()
+    for state in _values(wanted.holding):  # one look each: asked for several at once SQLite reads all jobs by build
+        query = select(jobs.c.build_id).where(jobs.c.state == state)
+        if len(wanted.repository_ids) == 1:
+            query = query.where(jobs.c.repository_id == wanted.repository_ids[0])
+        if before is not None:
+            query = query.where(jobs.c.build_id < before)
+        query = query.distinct().order_by(jobs.c.build_id.desc()).limit(size)
+        found.update(tx.conn.execute(query).scalars())
+    ids = sorted(found, reverse=True)[:size]
     rest = ids[-1] if len(ids) == size else None
     if not wanted.narrow or not ids:
         return ids, rest

@@ -65,7 +65,8 @@ def open_jobs(tx: Tx, state: JobState, limit: int) -> list[OpenJob]:
         .where(jobs.c.state == state.value)
         .limit(limit)
     )
-    order = (jobs.c.priority.desc(), jobs.c.id) if state is JobState.QUEUED else (jobs.c.id,)
+    # By build and id is how the index over states stands; by id alone SQLite reads the history until it has enough.
+    order = (jobs.c.priority.desc(), jobs.c.id) if state is JobState.QUEUED else (jobs.c.build_id, jobs.c.id)
     return [_open_job(tuple(row)) for row in tx.conn.execute(query.order_by(*order))]
 
 
@@ -82,11 +83,11 @@ def counts(tx: Tx) -> dict[JobState, int]:
 
 def counts_by_repository(tx: Tx) -> dict[int, dict[JobState, int]]:
     """The same per repository; repositories without open jobs are left out."""
-    query = select(jobs.c.repository_id, jobs.c.state, func.count())
-    query = query.where(jobs.c.state.in_([state.value for state in OPEN]))
     found: dict[int, dict[JobState, int]] = {}
-    for row in tx.conn.execute(query.group_by(jobs.c.repository_id, jobs.c.state)):
-        found.setdefault(row[0], {})[JobState(row[1])] = int(row[2])
+    for state in OPEN:  # one look each: asked for all at once SQLite reads the whole index
+        query = select(jobs.c.repository_id, func.count()).where(jobs.c.state == state.value)
+        for row in tx.conn.execute(query.group_by(jobs.c.repository_id)):
+            found.setdefault(row[0], {})[state] = int(row[1])
     return found
 
 

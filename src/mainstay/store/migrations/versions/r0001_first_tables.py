@@ -276,6 +276,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("concurrency_group IS NOT NULL"),
         postgresql_where=sa.text("concurrency_group IS NOT NULL"),
     )
+    op.create_index("ix_jobs_repository_id_state_build_id", "jobs", ["repository_id", "state", "build_id"])
     op.create_index("ix_jobs_state", "jobs", ["state", "build_id"])
     op.create_table(
         "attempts",
