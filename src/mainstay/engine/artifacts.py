@@ -50,7 +50,7 @@ class Artifacts:
         self, runner_id: int, attempt_id: int, name: str, kind: str, stream: AsyncIterator[bytes], days: int | None
     ) -> Stored:
         """Store a bundle under a name; the same name again replaces it."""
-        if not 0 < len(name) <= MAX_NAME or any(character in name for character in '/\\\0\n\r":<>|*?'):
+        if not 0 < len(name) <= MAX_NAME or name in (".", "..") or any(sign in name for sign in '/\\\0\n\r":<>|*?'):
             raise BadInput(f"{name[:80]!r} is no name for an artifact")
         if kind not in KINDS:
             raise BadInput(f"{kind[:40]!r} is no kind of artifact; it is one of {', '.join(sorted(KINDS))}")

@@ -12,12 +12,11 @@ from mainstay.model.events import Event, EventKind
 from mainstay.model.states import AttemptState
 from mainstay.store import events, jobs, runners
 from mainstay.store.database import Tx
-from mainstay.wire.runner import Hello, Welcome
+from mainstay.wire.runner import MAX_CAPACITY, Hello, Welcome
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,62}")
 MAX_LABELS = 64
-MAX_CAPACITY = 512
 LOG_LIMIT_BYTES = 1024 * 1024 * 1024
 
 

@@ -297,7 +297,10 @@ async def _new_commits(
     if noticed_by == "first sight":
         if since is None or branch_of(move.ref) is None:
             return tip, [tip], False
-        return tip, await mirror.new_commits(tip, [since], first_parent=first_parent), False
+        start = await mirror.resolve(since)
+        if start is None:
+            raise NotFound(f"{repository.name} has no commit {since} to begin after; remove it and add it again")
+        return tip, await mirror.new_commits(tip, [start], first_parent=first_parent), False
     old = await mirror.commit_of(move.old) if move.old is not None else None
     forced = old is not None and not await mirror.is_ancestor(old, tip)
     edge = [old] if old is not None and not forced else sorted(set(known.values()))

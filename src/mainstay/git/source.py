@@ -42,7 +42,7 @@ def local_path(source: str) -> Path | None:
         parts = urlsplit(source)
         if scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path))
-        if scheme in _SCHEMES and parts.hostname and not parts.hostname.startswith("-"):
+        if scheme in _SCHEMES and parts.hostname and not parts.hostname.startswith("-") and " " not in parts.netloc:
             return None
         raise BadInput(
             f"{redact(source)!r} is not an address that is understood: use a path, file, ssh, http or https."

@@ -12,7 +12,7 @@ from mainstay.store.views.builds import AttemptPlace
 from mainstay.web.options import Site, site_of
 from mainstay.web.streams import BEAT_S
 
-RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+RANGE = re.compile(r"bytes=(\d{0,40})-(\d{0,40})", re.ASCII)
 CHUNK = 1 << 20
 
 
@@ -40,7 +40,7 @@ async def answer(request: Request, job_id: int, number: int, *, follow: bool) ->
         return Response(status_code=416, headers=headers)
     start, end = span
     headers["Content-Length"] = str(end - start)
-    if (start, end) != (0, size) or (size and asked is not None):
+    if _range(asked) is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size if ended else '*'}"
     status = 206 if "Content-Range" in headers else 200
     body = site.engine.log_range(place.id, start, end)
@@ -52,10 +52,10 @@ def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:
 
     Only one range is given out; a request for several gets the whole, as the standard allows.
     """
-    match = RANGE.fullmatch(header.strip()) if header else None
-    if match is None or not any(match.groups()):
+    asked = _range(header)
+    if asked is None:
         return 0, size
-    first, last = match.groups()
+    first, last = asked
     if not first:
         length = min(int(last), size)
         return (size - length, size) if length else None
@@ -66,13 +66,19 @@ def wanted_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 def followed_from(header: str | None, size: int) -> int | None:
     """Where to follow from: the present end counts as a place, for more may come there. None: a range with an end."""
-    match = RANGE.fullmatch(header.strip()) if header else None
-    if match is None or not any(match.groups()):
+    asked = _range(header)
+    if asked is None:
         return 0
-    first, last = match.groups()
+    first, last = asked
     if not first:
         return max(0, size - int(last))
     return None if last or int(first) > size else int(first)
+
+
+def _range(header: str | None) -> tuple[str, str] | None:
+    """First and last byte of the one range that a header asks for, either may be empty; None: none that we read."""
+    match = RANGE.fullmatch(header.strip()) if header else None
+    return None if match is None or not any(match.groups()) else (match[1], match[2])
 
 
 async def followed(site: Site, attempt_id: int, start: int) -> AsyncIterator[bytes]:

@@ -19,11 +19,18 @@ only for attempts it holds or held. Errors are `application/problem+json`: 401 b
 """
 
 from datetime import datetime
+from typing import Annotated, TypeAlias
 
 import msgspec
 
 from mainstay.model.job import Annotation, StepResult
 from mainstay.model.plan import Json, PlannedJob
+
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+"""A number that any database can hold."""
+CommitId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")]
+MAX_CAPACITY = 512
+"""Jobs that one runner may run at once."""
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -62,7 +69,7 @@ class Poll(Message, frozen=True):
     """Asks for work, renews leases. `free` slots may be 0: then only leases are renewed and cancels heard."""
 
     boot: str
-    free: int
+    free: Annotated[int, msgspec.Meta(ge=0, le=MAX_CAPACITY)]
     running: tuple[int, ...] = ()
     wait_s: float = 25.0
     """The server answers at the latest after this long; 0 at once."""
@@ -128,9 +135,9 @@ class Orders(Message, frozen=True):
 class Progress(Message, frozen=True):
     """The attempt's steps as far as they are known. `sequence` rises; an older one than stored is ignored."""
 
-    sequence: int
+    sequence: Count
     steps: tuple[StepResult, ...] = ()
-    commit: str | None = None
+    commit: CommitId | None = None
     started_at: datetime | None = None
 
 
@@ -177,19 +184,19 @@ class Finish(Message, frozen=True):
     """One of `model.states.ENDED_ATTEMPT`."""
     started_at: datetime | None
     finished_at: datetime
-    log_bytes: int
+    log_bytes: Count
     """Size of the whole log."""
     exit_code: int | None = None
     reason: str | None = None
-    commit: str | None = None
+    commit: CommitId | None = None
     steps: tuple[StepResult, ...] = ()
     outputs: dict[str, str] = {}
     annotations: tuple[Annotation, ...] = ()
     summary: str | None = None
     """Markdown, 1 MiB at most."""
-    tests: dict[str, int] = {}
+    tests: dict[str, Count] = {}
     """Counts by outcome, of the reports delivered before."""
-    log_offset: int = 0
+    log_offset: Count = 0
     """Where `log_tail` begins."""
     log_tail: bytes = b""
     """At most 64 KiB."""
@@ -212,11 +219,11 @@ class TestReport(Message, frozen=True):
 
     id: str
     """Stable over builds: `tests/test_a.py::Class::test_x[param]` or `module.Class.test_x`."""
-    outcome: str
+    outcome: Annotated[str, msgspec.Meta(pattern=r"\A(?:passed|failed|error|skipped)\Z")]
     """`passed`, `failed`, `error`, `skipped`."""
     duration_s: float = 0.0
     file: str | None = None
-    line: int | None = None
+    line: Count | None = None
     suite: str | None = None
     """The class or module it belongs to."""
     message: str | None = None
@@ -225,5 +232,5 @@ class TestReport(Message, frozen=True):
     """64 KiB at most."""
     output: str | None = None
     """What the test printed, 64 KiB at most."""
-    rerun: int = 0
+    rerun: Count = 0
     """How many times it had been tried before within this attempt."""
