@@ -1,0 +1,110 @@
+"""The pages in a real browser: complete without JavaScript, live with it, usable by everybody."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.system.stand import Project, Stand, stand, until
+
+pytestmark = [pytest.mark.system, pytest.mark.browser]
+
+CHROMIUM = os.environ.get("MAINSTAY_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: install the system's package `chromium`, or name one in MAINSTAY_TEST_CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Stand]:
+    with stand(tmp_path) as made:
+        made.serve()
+        made.runner("r1", "--executor", "process")  # the job looks at a file of the test's
+        yield made
+
+
+def opened(context: BrowserContext, complaints: list[str]) -> Page:
+    """A page that keeps what the browser complains of."""
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return page
+
+
+def check_access(page: Page) -> None:
+    """What axe-core finds that keeps people out."""
+    found = Axe().run(page)
+    assert not found.violations_count, f"{page.url}\n{found.generate_report()}"
+
+
+def walk(page: Page, url: str, build: int, *, axe: bool) -> None:
+    """Go the way people go: home, repository, build, log."""
+    page.goto(url)
+    expect(page.get_by_role("link", name="demo", exact=True).first).to_be_visible()
+    if axe:
+        check_access(page)
+    for path, text in (
+        ("/repositories/demo", "main of demo"),
+        (f"/builds/{build}", "demo#1 passed in"),
+        ("/jobs/1/attempts/1", "test passed in"),
+    ):
+        page.goto(url + path)
+        expect(page.get_by_role("heading", level=1)).to_contain_text(text)
+        if axe:
+            check_access(page)
+    page.locator(".logsteps a.row", has_text="echo").first.click()
+    expect(page.locator("pre.log")).to_contain_text("<b>finished</b>")
+
+
+def test_a_build_goes_green_before_the_readers_eyes(chromium: Browser, here: Stand, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    project = Project(tmp_path / "repositories")
+    project.workflow(f"echo begun; while [ ! -e {gate} ]; do sleep 0.05; done; echo '<b>finished</b>'")
+    project.commit("a first change")
+    project.push()
+    here.watch(project)
+    build = until(lambda: next((each for each in here.builds() if each["state"] == "running"), None), "a running build")
+
+    complaints: list[str] = []
+    reading = chromium.new_context(locale="en-GB")
+    page, log = opened(reading, complaints), opened(reading, complaints)
+    page.goto(f"{here.url}/builds/{build['id']}")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_contain_text("has been running for")
+    log.goto(f"{here.url}/jobs/1/attempts/1")
+    expect(log.locator("pre.log")).to_contain_text("begun", timeout=WAIT_MS)
+    page.evaluate("window.stayed = true")
+    gate.touch()
+    expect(log.locator("pre.log")).to_contain_text("<b>finished</b>", timeout=WAIT_MS)
+    expect(heading).to_contain_text("passed in", timeout=WAIT_MS)
+    assert page.evaluate("window.stayed"), "the page was loaded anew instead of changed in place"
+
+    walk(page, here.url, build["id"], axe=True)
+    assert complaints == []
+    reading.close()
+
+    plain = chromium.new_context(locale="en-GB", java_script_enabled=False)
+    walk(opened(plain, complaints), here.url, build["id"], axe=False)
+    assert complaints == []
+    plain.close()
