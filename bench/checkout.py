@@ -11,7 +11,6 @@ from pathlib import Path
 
 from _figures import Figure, middle, show
 from _place import Api, Floor, folder, push_ns, upped, wait
-
 from tests.system.stand import Project, git
 
 FILES = 5900
@@ -74,7 +73,7 @@ def main() -> int:
                     commit = change(project, number + (100 if executor == "bubblewrap" else 0))
                     pushed = push_ns(project)
                     time.sleep(0.3)
-                    [build] = wait(lambda commit=commit: api.ended(commit), "ours") or []  # type: ignore[misc]
+                    [build] = wait(lambda api=api, commit=commit: api.ended(commit), "ours") or []  # type: ignore[misc]
                     took[executor] = (int(api.first_log(build["id"]).split()[0]) - pushed) / 1e6
                     for name, value in took.items():
                         if number > 1:  # the first build makes the tree, the second proves it

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from _figures import Figure, show
 from _place import folder
+from tests import postgres
+from tests.engine.road import Road, road
+from tests.system.stand import Stand
 
 from mainstay.model.plan import Plan, PlannedJob, Step
 from mainstay.store.database import open_database
 from mainstay.wire.runner import Orders
-from tests import postgres
-from tests.engine.road import Road, road
-from tests.system.stand import Stand
 
 RUNNERS = 200
 EACH = 5
@@ -102,7 +102,8 @@ class Wire:
     async def open(self, name: str) -> None:
         """Connect and say hello."""
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
-        hello = {"name": name, "boot": "b", "version": "0", "labels": ["linux"], "capacity": EACH, "executor": "process"}
+        hello = {"name": name, "boot": "b", "version": "0", "labels": ["linux"], "capacity": EACH}
+        hello["executor"] = "process"
         self._head += f"Mainstay-Runner: {(await self.ask('hello', hello))['runner']}\r\n"
 
     async def ask(self, what: str, message: object) -> dict[str, object]:

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 from _place import folder
-
 from tests import postgres
 from tests.system.chaos import Chaos
 from tests.system.stand import Project, Stand

@@ -14,11 +14,11 @@ from pathlib import Path
 from _figures import Figure, middle, percentile, show
 from _place import Api, folder
 from sqlalchemy import insert
+from tests.system.stand import Stand
+from tests.web.filling import Filling, sha_of
 
 from mainstay.store.database import Tx, open_database
 from mainstay.store.schema import attempts, builds, jobs
-from tests.system.stand import Stand
-from tests.web.filling import Filling, sha_of
 
 ASKED = 400
 NOW = datetime.now(UTC)

@@ -10,14 +10,13 @@ from pathlib import Path
 
 from _figures import Figure, middle, show
 from _place import Api, Floor, folder, push_ns, upped, wait
-
 from tests.system.stand import Project
 
 COMMANDS = {
     "line": "date +%s%N",
     "true": "true",
     # With the time that the suite takes by itself as its last line.
-    "suite": 'begin=$(date +%s%N)\npython3 -m unittest -q test_suite\necho $(($(date +%s%N) - begin))',
+    "suite": "begin=$(date +%s%N)\npython3 -m unittest -q test_suite\necho $(($(date +%s%N) - begin))",
 }
 SUITE = """import time, unittest
 class Suite(unittest.TestCase):

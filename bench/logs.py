@@ -1,4 +1,4 @@
-"""A job that prints 200 MB, and one that prints a million short lines: verdict, download, and what others feel of it."""
+"""A job that prints 200 MB, one that prints a million short lines: verdict, download, what others feel of it."""
 
 import http.client
 import subprocess
@@ -9,7 +9,6 @@ from pathlib import Path
 
 from _figures import Figure, show
 from _place import Api, Watched, folder, push_ns, upped, wait
-
 from tests.system.stand import Project, Stand
 
 BIG = 200_000_000

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from _figures import Figure, middle, show
 from _place import Watched, folder, upped, wait
-
 from tests.system.stand import Process, Stand
 
 IDLE_S = 10.0

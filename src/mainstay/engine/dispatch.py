@@ -19,12 +19,15 @@ from mainstay.model.errors import Gone
 from mainstay.model.events import Event, EventKind
 from mainstay.store import events, jobs, runners
 from mainstay.store.database import Database, Tx
+from mainstay.store.jobs import Claim
 from mainstay.wire.runner import Assignment, Cancel, Orders, Poll
 
 LEASE_S = 45.0
 """How long an attempt is a runner's without a word from it."""
 POLL_S = 15.0
 """How long a poll is kept open; leases are renewed at its begin and its end."""
+RENEW_S = 5.0
+"""A lease is renewed when it is this old: a runner of many short jobs polls often."""
 CONTACT_S = 10.0
 """An idle runner's last contact is written at most this often."""
 
@@ -177,7 +180,9 @@ def _look(tx: Tx, runner_id: int, message: Poll, now: datetime) -> tuple[_Seen, 
         drop=tuple(jobs.not_running(tx, sorted(named - held.keys()))),
         drain=row.draining,
     )
-    due = bool(unknown or (named & held.keys())) or row.last_contact_at < now - timedelta(seconds=CONTACT_S)
+    fresh_until = now + timedelta(seconds=LEASE_S - RENEW_S)
+    stale = any(held[key].lease_until < fresh_until for key in named & held.keys())
+    due = bool(unknown or stale) or row.last_contact_at < now - timedelta(seconds=CONTACT_S)
     return _Seen(orders, frozenset(row.labels), row.draining or message.draining), due
 
 
@@ -188,7 +193,7 @@ def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime) -> _Seen:
     held = [each.id for each in jobs.held_by(tx, runner_id)]
     # Only what it names: an attempt that it never takes up must run out.
     jobs.renew(tx, [key for key in held if key in message.running], now + timedelta(seconds=LEASE_S))
-    again = tuple(assign.assignment(tx, key) for key in held if key not in message.running)
+    again = tuple(assign.again(tx, [key for key in held if key not in message.running]))
     orders = Orders(assign=again, cancel=seen.orders.cancel, drop=seen.orders.drop, drain=seen.orders.drain)
     return _Seen(orders, seen.labels, seen.draining)
 
@@ -205,29 +210,41 @@ def _claim(tx: Tx, slots: list[Slot], now: datetime) -> dict[int, list[Assignmen
     if not candidates:
         return {}
     matches = dispatch_flow.plan(candidates, slots, jobs.running_by_repository(tx))
-    given: dict[int, list[Assignment]] = {}
-    for match in matches:
-        given.setdefault(match.runner_id, []).append(_give(tx, match, now))
-    return given
+    return _give(tx, matches, now) if matches else {}
 
 
 def _labels(fit: str) -> list[str]:
     return [label for label in fit.split(",") if label]
 
 
-def _give(tx: Tx, match: Match, now: datetime) -> Assignment:
-    runner = runners.row(tx, match.runner_id)
-    jobs.claim(tx, match.attempt_id, match.job_id, match.runner_id, runner.name, now + timedelta(seconds=LEASE_S), now)
-    assignment = assign.assignment(tx, match.attempt_id)
-    event = Event(
+def _give(tx: Tx, matches: list[Match], now: datetime) -> dict[int, list[Assignment]]:
+    """Claim what was matched, all in a few statements."""
+    names = runners.names(tx, sorted({match.runner_id for match in matches}))
+    claims = [
+        Claim(match.attempt_id, match.job_id, match.runner_id, names[match.runner_id])
+        for match in matches
+        if match.runner_id in names  # else it was removed a moment ago
+    ]
+    source_tokens = jobs.claim(tx, claims, now + timedelta(seconds=LEASE_S), now)
+    made = assign.assignments(tx, source_tokens)
+    given: dict[int, list[Assignment]] = {}
+    told = []
+    for claim in claims:
+        assignment = made[claim.attempt_id]
+        given.setdefault(claim.runner_id, []).append(assignment)
+        told.append(_assigned(claim, assignment, now))
+    events.add(tx, told)
+    return given
+
+
+def _assigned(claim: Claim, assignment: Assignment, now: datetime) -> Event:
+    return Event(
         EventKind.ATTEMPT_ASSIGNED,
         now,
-        f"{runner.name} had a free place",
-        repository_id=match.repository_id,
+        f"{claim.runner} had a free place",
+        repository_id=assignment.source.repository_id,
         build_id=assignment.build,
-        job_id=match.job_id,
-        attempt_id=match.attempt_id,
-        runner_id=match.runner_id,
+        job_id=claim.job_id,
+        attempt_id=claim.attempt_id,
+        runner_id=claim.runner_id,
     )
-    events.add(tx, [event])
-    return assignment

@@ -13,6 +13,7 @@ from mainstay.model.events import Event, EventKind
 from mainstay.model.states import JobState
 from mainstay.store import events, plans
 from mainstay.store.database import Tx
+from mainstay.store.dialect import parts
 from mainstay.store.schema import builds, jobs, repositories
 
 OPEN = ("waiting", "queued", "running")
@@ -65,13 +66,24 @@ _columns = (
 )
 
 
+_with_repository = select(*_columns).join(repositories, repositories.c.id == builds.c.repository_id)
+
+
 def get(tx: Tx, build_id: int) -> BuildRow:
     """One build. Raises NotFound."""
-    query = select(*_columns).join(repositories, repositories.c.id == builds.c.repository_id)
-    row = tx.conn.execute(query.where(builds.c.id == build_id)).first()
+    row = tx.conn.execute(_with_repository.where(builds.c.id == build_id)).first()
     if row is None:
         raise NotFound(f"there is no build with the id {build_id}; `mainstay builds` shows the newest")
     return BuildRow(**row._mapping)
+
+
+def get_all(tx: Tx, build_ids: Sequence[int]) -> dict[int, BuildRow]:
+    """Builds by their ids; those there are."""
+    found: dict[int, BuildRow] = {}
+    for part in parts(build_ids):
+        rows = tx.conn.execute(_with_repository.where(builds.c.id.in_(part)))
+        found.update({row.id: BuildRow(**row._mapping) for row in rows})
+    return found
 
 
 def add(

@@ -3,7 +3,7 @@
 Queries ask here and never look at `tx.kind`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Insert, Select, Table, func, select, text
@@ -15,6 +15,7 @@ from mainstay.model.errors import MainstayError, Unavailable
 from mainstay.store.transaction import Tx
 
 S = TypeVar("S", bound=Select[Any])
+T = TypeVar("T")
 
 MIGRATION_LOCK = 0x6D61696E73746179
 """The number of PostgreSQL's advisory lock that one starting server takes: "mainstay" in ASCII."""
@@ -56,6 +57,12 @@ def for_update(tx: Tx, query: S, of: Table | Sequence[Table] | None = None) -> S
 def for_update_skip_locked(tx: Tx, query: S, of: Table | Sequence[Table] | None = None) -> S:
     """The same, but rows that another transaction has locked are passed over instead of waited for."""
     return query if tx.kind == "sqlite" else query.with_for_update(of=of, skip_locked=True)
+
+
+def parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """A list in parts that fit into one statement each: databases limit the number of its parameters."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def has_table(conn: Connection, name: str) -> bool:

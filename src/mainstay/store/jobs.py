@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 
 from mainstay.model.errors import NotFound
 from mainstay.model.job import Attempt, Job, StepResult, TestCounts
 from mainstay.model.states import AttemptState, JobState
 from mainstay.store.database import Tx
-from mainstay.store.dialect import for_update, for_update_skip_locked
+from mainstay.store.dialect import for_update, for_update_skip_locked, parts
 from mainstay.store.schema import attempts, builds, jobs, repositories
 from mainstay.store.tokens import hash_of
 
@@ -74,9 +74,7 @@ def job_of(row: Any, tries: Iterable[Attempt]) -> Job:
 def _jobs(tx: Tx, query: Select[Any]) -> list[Job]:
     rows = tx.conn.execute(query).all()
     tries: dict[int, list[Attempt]] = {row.id: [] for row in rows}
-    ids = list(tries)
-    for start in range(0, len(ids), 500):
-        part = ids[start : start + 500]
+    for part in parts(list(tries)):
         found = select(attempts).where(attempts.c.job_id.in_(part)).order_by(attempts.c.job_id, attempts.c.number)
         for row in tx.conn.execute(found):
             tries[row.job_id].append(attempt_of(row))
@@ -94,6 +92,16 @@ def get(tx: Tx, job_id: int) -> Job:
 def of_build(tx: Tx, build_id: int) -> list[Job]:
     """The jobs of a build in order, with their attempts."""
     return _jobs(tx, select(jobs).where(jobs.c.build_id == build_id).order_by(jobs.c.position, jobs.c.id))
+
+
+def of_attempts(tx: Tx, attempt_ids: Sequence[int]) -> dict[int, tuple[Job, Attempt]]:
+    """Jobs with those of their attempts that are meant, by the attempt's id. Unknown ones are left out."""
+    found: dict[int, tuple[Job, Attempt]] = {}
+    for part in parts(attempt_ids):
+        owners = select(attempts.c.job_id).where(attempts.c.id.in_(part))
+        for job in _jobs(tx, select(jobs).where(jobs.c.id.in_(owners))):
+            found.update({each.id: (job, each) for each in job.attempts if each.id in part})
+    return found
 
 
 def of_attempt(tx: Tx, attempt_id: int) -> tuple[Job, Attempt]:
@@ -153,16 +161,47 @@ def running_by_repository(tx: Tx) -> dict[int, int]:
     return {row[0]: row[1] for row in tx.conn.execute(query)}
 
 
-def claim(
-    tx: Tx, attempt_id: int, job_id: int, runner_id: int, runner: str, lease_until: datetime, now: datetime
-) -> None:
-    """Give a queued attempt to a runner."""
-    tx.conn.execute(
-        update(attempts)
-        .where(attempts.c.id == attempt_id)
-        .values(state="running", runner_id=runner_id, runner=runner, lease_until=lease_until)
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A queued attempt, and the runner it is given to."""
+
+    attempt_id: int
+    job_id: int
+    runner_id: int
+    runner: str
+
+
+_give_attempt = (
+    update(attempts)
+    .where(attempts.c.id == bindparam("attempt"))
+    .values(
+        state="running",
+        runner_id=bindparam("to_runner"),
+        runner=bindparam("to_name"),
+        lease_until=bindparam("until"),
+        source_tokens=bindparam("tokens"),
     )
-    tx.conn.execute(update(jobs).where(jobs.c.id == job_id).values(state="running", reason=None, changed_at=now))
+)
+
+
+def claim(tx: Tx, claims: Sequence[Claim], lease_until: datetime, now: datetime) -> dict[int, str]:
+    """Give queued attempts to runners; for each attempt the token that opens its repository while it lives."""
+    given = {each.attempt_id: _source_token(each.attempt_id) for each in claims}
+    values = [
+        {
+            "attempt": each.attempt_id,
+            "to_runner": each.runner_id,
+            "to_name": each.runner,
+            "until": lease_until,
+            "tokens": [hash_of(given[each.attempt_id])],
+        }
+        for each in claims
+    ]
+    tx.conn.execute(_give_attempt, values)
+    for part in parts([each.job_id for each in claims]):
+        moved = update(jobs).where(jobs.c.id.in_(part)).values(state="running", reason=None, changed_at=now)
+        tx.conn.execute(moved)
+    return given
 
 
 def held_by(tx: Tx, runner_id: int) -> list[Any]:
@@ -286,10 +325,14 @@ def new_source_token(tx: Tx, attempt_id: int) -> str:
     Those given before stay good: an assignment may be given twice when its answer seemed lost on the way.
     """
     known = tx.conn.execute(select(attempts.c.source_tokens).where(attempts.c.id == attempt_id)).scalar() or []
-    token = f"{attempt_id}.{secrets.token_urlsafe(24)}"
+    token = _source_token(attempt_id)
     kept = [*known, hash_of(token)][-MAX_SOURCE_TOKENS:]
     tx.conn.execute(update(attempts).where(attempts.c.id == attempt_id).values(source_tokens=kept))
     return token
+
+
+def _source_token(attempt_id: int) -> str:
+    return f"{attempt_id}.{secrets.token_urlsafe(24)}"
 
 
 def not_running(tx: Tx, attempt_ids: Sequence[int]) -> list[int]:
@@ -303,9 +346,18 @@ def not_running(tx: Tx, attempt_ids: Sequence[int]) -> list[int]:
     return [key for key in attempt_ids if key not in wanted]
 
 
+def time_limits(tx: Tx, job_ids: Sequence[int]) -> dict[int, float]:
+    """Seconds that jobs may run, by the job's id."""
+    found: dict[int, float] = {}
+    for part in parts(job_ids):
+        rows = tx.conn.execute(select(jobs.c.id, jobs.c.time_limit_s).where(jobs.c.id.in_(part)))
+        found.update({row.id: row.time_limit_s for row in rows})
+    return found
+
+
 def time_limit(tx: Tx, job_id: int) -> float:
     """Seconds a job may run."""
-    return float(tx.conn.execute(select(jobs.c.time_limit_s).where(jobs.c.id == job_id)).scalar_one())
+    return time_limits(tx, [job_id])[job_id]
 
 
 def fits(tx: Tx, state: str, waits_for: str | None) -> list[str]:

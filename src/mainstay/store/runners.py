@@ -9,6 +9,7 @@ from sqlalchemy import func, insert, select, update
 from mainstay.model.errors import NotFound
 from mainstay.model.runner import Runner
 from mainstay.store.database import Tx
+from mainstay.store.dialect import parts
 from mainstay.store.schema import attempts, runners
 
 
@@ -38,6 +39,15 @@ def row(tx: Tx, runner_id: int) -> Any:
     found = tx.conn.execute(select(runners).where(runners.c.id == runner_id, runners.c.removed_at.is_(None))).first()
     if found is None:
         raise NotFound(f"there is no runner with the id {runner_id}; `mainstay runners` shows those there are")
+    return found
+
+
+def names(tx: Tx, runner_ids: Sequence[int]) -> dict[int, str]:
+    """What runners are called."""
+    found: dict[int, str] = {}
+    for part in parts(runner_ids):
+        query = select(runners.c.id, runners.c.name).where(runners.c.id.in_(part), runners.c.removed_at.is_(None))
+        found.update({row.id: row.name for row in tx.conn.execute(query)})
     return found
 
 
