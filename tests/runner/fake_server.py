@@ -12,15 +12,27 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import msgspec
 
 from mainstay.runner.zstd import decompress
-from mainstay.wire.runner import Assignment, Cancel, Finish, Hello, Orders, Poll, Progress, TestReport
+from mainstay.wire.runner import (
+    Artifacts,
+    Assignment,
+    CacheFound,
+    Cancel,
+    Finish,
+    Hello,
+    Orders,
+    Poll,
+    Progress,
+    StoredArtifact,
+    TestReport,
+)
 
 TOKEN = "a-runner-token"
-ATTEMPT = re.compile(r"/runner/v1/attempts/(\d+)/(progress|log|tests|finish|artifacts)(?:/(.*))?")
+ATTEMPT = re.compile(r"/runner/v1/attempts/(\d+)/(progress|log|tests|finish|artifacts|caches)(?:/(.*))?")
 
 
 @dataclass
@@ -57,6 +69,10 @@ class FakeServer:
         self.must_greet = False
         self.seen: Callable[[str], None] = lambda kind: None
         self.files: dict[str, bytes] = {}
+        self.shared: dict[str, bytes] = {}
+        """Artifacts of other jobs of the same build."""
+        self.caches: list[tuple[str, str, bytes]] = []
+        """Key, version, content."""
         self.authorized: list[str] = []
         self._numbers = itertools.count(1)
         self._http: _Server | None = None
@@ -185,9 +201,28 @@ class FakeServer:
             record.tests = [msgspec.json.decode(line, type=TestReport) for line in body.splitlines()]
         elif kind == "artifacts":
             record.artifacts[name] = body
+        elif kind == "caches":
+            [key], [version] = query["key"], query["version"]
+            if not any(each[:2] == (key, version) for each in self.caches):
+                self.caches.append((key, version, body))
         else:
             return self._finish(record, msgspec.json.decode(body, type=Finish), attempt)
         return 200, {}
+
+    def read(self, kind: str, name: str, query: dict[str, list[str]]) -> tuple[int, object]:
+        """What GET gives: bytes as they are, all else as JSON."""
+        missing = 404, {"detail": f"there is no {name}", "code": "not-found"}
+        if kind == "artifacts":
+            listed = [StoredArtifact(each, len(body), "artifact", "other") for each, body in self.shared.items()]
+            return (200, Artifacts(tuple(listed))) if not name else (200, self.shared[name])
+        if name:
+            return 200, self.caches[int(name)][2]
+        [key], [version], prefixes = query["key"], query["version"], query.get("restore", [])
+        for wanted in (key, *prefixes):
+            for number, (have, of, content) in reversed(list(enumerate(self.caches))):
+                if of == version and (have == key or (wanted != key and have.startswith(wanted))):
+                    return 200, CacheFound(number, have, len(content))
+        return missing
 
     def _append(self, record: Record, offset: int, body: bytes) -> tuple[int, object]:
         have = len(record.log)
@@ -247,6 +282,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if "Authorization" in self.headers:
             self.fake.authorized.append(self.headers["Authorization"])
+        path, _, asked = self.path.partition("?")
+        found = ATTEMPT.fullmatch(path)
+        if found:
+            fault = self.fake.faults.get(f"get {found[2]}", [])
+            if fault:
+                self._json(int(fault.pop(0)), {"detail": "told to fail"})
+                return
+            status, answer = self.fake.read(found[2], unquote(found[3] or ""), parse_qs(asked))
+            body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+            self._answer(status, body)
+            return
         content = self.fake.files.get(urlsplit(self.path).path)
         self._answer(404 if content is None else 200, content or b"", "application/octet-stream")
 

@@ -22,6 +22,7 @@ from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
 from mainstay.runner.results import gather
 from mainstay.runner.setup import close_premises, open_premises
+from mainstay.runner.shelf import LocalShelf
 from mainstay.wire.runner import Assignment, Source
 from mainstay.workflow.contexts import Run, github, job_contexts, push_event
 from mainstay.workflow.instances import JobInstance, instances
@@ -60,6 +61,8 @@ class Here:
         self._machine = machine
         self._snapshot = snapshot
         self._artifacts = artifacts
+        self._kept: dict[str, str] = {}
+        self._shelf = LocalShelf(artifacts, self._kept)
         self._out = out
         self._stream: BinaryIO = out.stream.buffer if hasattr(out.stream, "buffer") else sys.stdout.buffer
         self._running: Job | None = None
@@ -105,6 +108,8 @@ class Here:
         if each.neutral is not None or missing:
             reason = each.neutral or each.elsewhere or f"this machine is no {', '.join(missing)}"
             return Done(each.key, each.name, JobState.NEUTRAL, reason)
+        if job.container is not None or job.services:
+            return Done(each.key, each.name, JobState.NEUTRAL, "it asks for containers, and there are none here")
         self._count += 1
         own = {"github": values["github"] | {"job": job.key}, "strategy": each.strategy, "matrix": each.matrix}
         assignment = Assignment(
@@ -134,12 +139,14 @@ class Here:
                 machine.capture, machine.threads, log, LOG_LIMIT_BYTES, (), lambda: shown.upto(output.ready_bytes)
             )
             steps = _Steps(self._out)
-            job = Job(assignment, machine, output, lambda it: steps.tell(it, shown, output), self._keep)
+            job = Job(assignment, machine, output, lambda it: steps.tell(it, shown, output), self._keep, self._shelf)
             self._running = job
             try:
                 ending = await job.run()
                 steps.tell(job, shown, output)
-                tests = await machine.threads.run(gather, job.tests, Path(folder, "tests"), output.reading.masked)
+                tests = await machine.threads.run(
+                    gather, job.tests, Path(folder, "tests"), output.reading.masked, job.reported
+                )
             finally:
                 self._running = None
                 await job.tidy()
@@ -191,11 +198,12 @@ class Here:
         self, name: str, zip_file: Callable[[Path], None], retention_days: int | None, kind: str = "artifact"
     ) -> None:
         """`runner.actions.call.Keep`: artifacts of all kinds are left in a folder."""
-        del retention_days, kind  # Nothing is deleted here.
+        del retention_days  # Nothing is deleted here.
         self._artifacts.mkdir(parents=True, exist_ok=True)
         file = self._artifacts / f"{name}.zip"
         file.unlink(missing_ok=True)
         await self._machine.threads.run(zip_file, file)
+        self._kept[name] = kind
         self._out.line(f"kept {file}")
 
 

@@ -15,6 +15,7 @@ from mainstay.runner.journal import Journal, Journals
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
 from mainstay.runner.results import gather
+from mainstay.runner.shelf import Shelf
 from mainstay.wire.runner import Artifact, Assignment, Finish, Progress
 
 log = logging.getLogger(__name__)
@@ -30,15 +31,16 @@ class Attempt:
         machine: Machine,
         log_limit_bytes: int,
         deliver: Callable[[Journal, Callable[[], int]], Delivery],
+        shelf: Callable[[Journal], Shelf],
     ) -> None:
-        """Opens its journal. `deliver` makes the delivery of a journal. Raises OSError: a full disk."""
+        """Opens its journal. `deliver` and `shelf` make its delivery and its shelf. Raises OSError: a full disk."""
         self.assignment = assignment
         masks = contexts.masks(assignment)
         self.journal = journals.open(assignment, masks)
         self._machine = machine
         self._output = Output(machine.capture, machine.threads, self.journal.log, log_limit_bytes, masks, self._grew)
         self.delivery = deliver(self.journal, lambda: self._output.ready_bytes)
-        self.job = Job(assignment, machine, self._output, self._tell, self._keep)
+        self.job = Job(assignment, machine, self._output, self._tell, self._keep, shelf(self.journal))
         self.over = asyncio.Event()
         """Set when the job has ended and its end is written down."""
 
@@ -47,7 +49,7 @@ class Attempt:
         try:
             ending = await self.job.run()
             tests = await self._machine.threads.run(
-                gather, self.job.tests, self.journal.tests, self._output.reading.masked
+                gather, self.job.tests, self.journal.tests, self._output.reading.masked, self.job.reported
             )
             finish = self._finish(ending, tests)
         except Exception as error:

@@ -15,12 +15,14 @@ from mainstay.runner.calls import Calls
 from mainstay.runner.deliver import GREET, Delivery, Unwanted
 from mainstay.runner.journal import Journal
 from mainstay.runner.setup import Premises
+from mainstay.runner.shelf import ServerShelf
 from mainstay.runner.tasks import Tasks
 from mainstay.runner.threads import Threads
 from mainstay.wire.runner import Assignment, Finish
 
 AGAIN_S = 5.0
 REMEMBERED = 1000
+FETCHES = 8
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ class Attempts:
         self._premises = premises
         self._calls = calls
         self._uploads = uploads
+        self._fetches = Threads(FETCHES)
+        """What jobs fetch and store by themselves: it must not keep logs from being delivered."""
         self._tasks = tasks
         self._changed = changed
         self._greet = greet
@@ -96,6 +100,7 @@ class Attempts:
                 self._premises.machine,
                 log_limit_bytes,
                 lambda journal, ready: Delivery(journal, self._calls, self._uploads, ready, self._greet),
+                lambda journal: ServerShelf(journal, self._calls, self._fetches, self._greet),
             )
         except OSError as error:
             what = (error.strerror or str(error)).lower()

@@ -1,14 +1,30 @@
 """The runner's side of `wire.runner`: each message as one blocking call. All of them may be repeated."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from mainstay.model.errors import Unavailable
 from mainstay.wire.client import Client
-from mainstay.wire.runner import Artifact, Finish, Hello, Orders, Poll, Progress, Stored, Welcome
+from mainstay.wire.runner import (
+    Artifact,
+    Artifacts,
+    CacheFound,
+    Finish,
+    Hello,
+    Orders,
+    Poll,
+    Progress,
+    Stored,
+    StoredArtifact,
+    Welcome,
+)
 
 RUNNER_HEADER = "Mainstay-Runner"
 ANSWER_S = 30.0
 UPLOAD_S = 600.0
+SILENCE_S = 60.0
+"""How long nothing may come while something is fetched."""
 
 
 class Calls:
@@ -79,6 +95,55 @@ class Calls:
                 headers=headers,
                 read_s=UPLOAD_S,
             )
+
+    def artifacts(self, attempt: int) -> Artifacts:
+        """The artifacts of the attempt's build so far."""
+        return self._client.get(f"/runner/v1/attempts/{attempt}/artifacts", Artifacts, read_s=ANSWER_S)
+
+    def fetch_artifact(self, attempt: int, artifact: StoredArtifact, target: Path) -> None:
+        """Write one of them to `target`."""
+        path = f"/runner/v1/attempts/{attempt}/artifacts/{quote(artifact.name, safe='')}"
+        self._fetch(path, target, artifact.size_bytes)
+
+    def find_cache(self, attempt: int, key: str, prefixes: Sequence[str], version: str) -> CacheFound:
+        """The cache that fits best. Raises NotFound."""
+        path = f"/runner/v1/attempts/{attempt}/caches"
+        query = urlencode([("key", key), ("version", version), *(("restore", prefix) for prefix in prefixes)])
+        return self._client.get(f"{path}?{query}", CacheFound, read_s=ANSWER_S)
+
+    def fetch_cache(self, attempt: int, cache: CacheFound, target: Path) -> None:
+        """Write a cache that was found to `target`."""
+        self._fetch(f"/runner/v1/attempts/{attempt}/caches/{cache.id}", target, cache.size_bytes)
+
+    def put_cache(self, attempt: int, key: str, version: str, digest: str, path: Path) -> Stored:
+        """Send a cache, as it is read from disk."""
+        headers = {
+            "Content-Type": "application/zstd",
+            "Content-Length": str(path.stat().st_size),
+            "Digest": digest,
+        }
+        with path.open("rb") as file:
+            return self._client.call(
+                "PUT",
+                f"/runner/v1/attempts/{attempt}/caches",
+                Stored,
+                query={"key": key, "version": version},
+                body=file,
+                headers=headers,
+                read_s=UPLOAD_S,
+            )
+
+    def _fetch(self, path: str, target: Path, size_bytes: int) -> None:
+        """Write what is behind `path`, and see to it that it is all there and no more."""
+        size = 0
+        with target.open("wb") as file:
+            for piece in self._client.stream(path, read_s=SILENCE_S):
+                size += len(piece)
+                if size > size_bytes:
+                    break
+                file.write(piece)
+        if size != size_bytes:
+            raise Unavailable(f"the server sent {size} bytes or more of {path}, where {size_bytes} were announced")
 
     def finish(self, attempt: int, message: Finish) -> Stored:
         """Tell how the attempt ended."""

@@ -4,7 +4,7 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from mainstay.model.job import Annotation, StepResult
 from mainstay.model.plan import PlannedJob
 from mainstay.model.states import AttemptState, StepState
 from mainstay.runner import contexts, environment
-from mainstay.runner.actions.call import Keep
+from mainstay.runner.actions.call import Afterwards, Keep
 from mainstay.runner.folders import COLLECT, Folders
 from mainstay.runner.hashing import hash_files
 from mainstay.runner.keeper import Keeper
@@ -26,11 +26,13 @@ from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
 from mainstay.runner.processes import Processes
 from mainstay.runner.rendering import Rendering
+from mainstay.runner.reports import collect
+from mainstay.runner.shelf import Shelf
 from mainstay.runner.situation import Situation, Stop
 from mainstay.runner.steps import Site, StepRun
 from mainstay.runner.trees import Tree
-from mainstay.wire.runner import Assignment
-from mainstay.workflow.expressions import ExpressionError, Scope, parse_template, render
+from mainstay.wire.runner import Assignment, TestReport
+from mainstay.workflow.expressions import SUCCESS, ExpressionError, Scope, parse_template, render
 
 AFTER_STOP_S = 300.0
 """How long the steps that run although the job is to stop (`if: always()`) may take together, as on GitHub."""
@@ -68,9 +70,15 @@ class Job:
     """One job. `run` once, then `tidy`."""
 
     def __init__(
-        self, assignment: Assignment, machine: Machine, output: Output, changed: Callable[["Job"], None], keep: Keep
+        self,
+        assignment: Assignment,
+        machine: Machine,
+        output: Output,
+        changed: Callable[["Job"], None],
+        keep: Keep,
+        shelf: Shelf,
     ) -> None:
-        """`changed` is called when the steps have changed. `keep` takes artifacts."""
+        """`changed` is called when the steps have changed. `keep` takes artifacts, `shelf` gives those of others."""
         self.assignment = assignment
         self.started_at: datetime | None = None
         self.commit: str | None = None
@@ -79,13 +87,18 @@ class Job:
         self._output = output
         self._changed = changed
         self._keep = keep
+        self._shelf = shelf
         self._place: _Place | None = None
         self._situation: Situation | None = None
         self._stopping = asyncio.Event()
         self._stop: Stop | None = None
         self._stopped_at = 0.0
         self._handed_back = False
-        self._afterwards: list[Callable[[], Awaitable[None]]] = []
+        self._refused: str | None = None
+        """Why it cannot run here, nor after another try."""
+        self._afterwards: list[Afterwards] = []
+        self.reported: tuple[TestReport, ...] = ()
+        """What its report files say of its tests (`reports.junit`)."""
 
     @property
     def tests(self) -> Path | None:
@@ -144,9 +157,11 @@ class Job:
 
     async def _run(self) -> str | None:
         """The words that say why it is broken, or None."""
-        refusal = _refusal(self.assignment.plan)
-        if refusal is not None:
-            raise MainstayError(refusal)
+        plan = self.assignment.plan
+        if plan.container is not None or plan.services:
+            # The server gives such jobs to runners with the label `container` only. Trying again would not help.
+            self._refused = "the job asks for containers, and this runner has none to offer, whatever its labels say"
+            return None
         place = self._place = await self._open()
         if place is None:
             return None  # it was stopped meanwhile
@@ -230,6 +245,8 @@ class Job:
             scripts=folders.scripts,
             temp=folders.runner_temp,
             keep=self._keep,
+            shelf=self._shelf,
+            stopping=self._stopping,
             after=self._afterwards.append,
             left_s=self._left_s,
         )
@@ -252,8 +269,9 @@ class Job:
             self.steps.append(replace(result, name=site.output.reading.masked(name)))
             self._changed(self)
         for afterwards in reversed(self._afterwards):
-            await afterwards()
+            await afterwards(site.situation.status is SUCCESS)
         site.output.heard = lambda _: None
+        self.reported = await collect(site)
 
     def _left_s(self) -> float | None:
         if self._stop is None:
@@ -295,6 +313,8 @@ class Job:
             return AttemptState.BROKEN, broken
         if self._stop is not None:
             return self._stop.state, self._stop.reason
+        if self._refused is not None:
+            return AttemptState.FAILED, self._refused
         if broken is not None or (self._situation is not None and self._situation.failed):
             failed = next((step for step in self.steps if step.state is not StepState.PASSED and step.reason), None)
             return AttemptState.FAILED, excess or (failed.reason if failed else None)
@@ -325,12 +345,6 @@ class Job:
 
 async def _job_env(plan: PlannedJob, scope: Scope) -> dict[str, str]:
     return {name: render(parse_template(text), scope) for name, text in plan.env.items()}
-
-
-def _refusal(plan: PlannedJob) -> str | None:
-    if plan.container is not None or plan.services:
-        return "the job asks for containers, and this runner has none to offer"
-    return None
 
 
 def _disk_words(error: OSError) -> str:

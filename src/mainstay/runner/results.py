@@ -4,7 +4,7 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,11 +22,14 @@ RANK = {"error": 3, "failed": 3, "passed": 2, "skipped": 1}
 log = logging.getLogger(__name__)
 
 
-def gather(folder: Path | None, target: Path, mask: Callable[[str], str] = str) -> dict[str, int]:
+def gather(
+    folder: Path | None, target: Path, mask: Callable[[str], str] = str, reported: Sequence[TestReport] = ()
+) -> dict[str, int]:
     """Merge the reports in `folder` into `target` (JSON lines); the counts by outcome. No reports, no file.
 
     A test that ran in several processes (the same suite under several interpreters) is there once, with its worst
-    outcome. `mask` hides secrets. Blocking; raises OSError when `target` cannot be written.
+    outcome. `reported` comes from report files: a test among them that is known from its process already is left out.
+    `mask` hides secrets. Blocking; raises OSError when `target` cannot be written.
     """
     tests: dict[str, list[TestReport]] = {}
     dropped = 0
@@ -41,6 +44,8 @@ def gather(folder: Path | None, target: Path, mask: Callable[[str], str] = str) 
             before = tests.get(name)
             if before is None or RANK[tries[-1].outcome] > RANK[before[-1].outcome]:
                 tests[name] = tries
+    if reported:
+        _add_reported(tests, reported)
     if dropped:
         log.warning("%d test reports could not be read or were too many", dropped)
     if not tests:
@@ -48,6 +53,32 @@ def gather(folder: Path | None, target: Path, mask: Callable[[str], str] = str) 
     _write(tests, target, mask)
     counts = Counter(tries[-1].outcome for tries in tests.values())
     return {outcome: counts[outcome] for outcome in OUTCOMES}
+
+
+def _add_reported(tests: dict[str, list[TestReport]], reported: Sequence[TestReport]) -> None:
+    """Files name a test by its class or by its file: `tests.test_a.Case.test_x` is `tests/test_a.py::Case::test_x`."""
+    known = {_dotted(name) for name in tests}
+    tries: list[list[TestReport]] = []
+    for report in reported:
+        if report.rerun and tries and tries[-1][-1].id == report.id:
+            tries[-1].append(report)
+        elif _dotted(report.id) not in known:
+            tries.append([report])
+    for each in tries:
+        before = tests.get(each[0].id)
+        if before is None:
+            if len(tests) < MAX_TESTS:
+                tests[each[0].id] = each
+        elif RANK[each[-1].outcome] > RANK[before[-1].outcome]:
+            tests[each[0].id] = each
+
+
+def _dotted(name: str) -> str:
+    """A test's id without regard to how its parts are put together; the parameters stay as they are."""
+    path, bracket, parameters = name.partition("[")
+    file, colons, rest = path.partition("::")
+    file = file.removesuffix(".py").replace("/", ".") if colons else file
+    return f"{file}.{rest.replace('::', '.')}{bracket}{parameters}" if colons else name
 
 
 def _files(folder: Path | None) -> list[Path]:

@@ -1,7 +1,7 @@
 """One step of a job, from its `if` to its result, by GitHub's rules."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +11,13 @@ from mainstay.model.job import Annotation, StepResult
 from mainstay.model.plan import Step
 from mainstay.model.states import StepState
 from mainstay.runner import actions, composite, shells
-from mainstay.runner.actions.call import ActionFailed, Call, Keep
+from mainstay.runner.actions.call import ActionFailed, Afterwards, Call, Keep
 from mainstay.runner.executors import JobPlace
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
 from mainstay.runner.processes import Processes, Run, StepPrograms
 from mainstay.runner.rendering import Rendering
+from mainstay.runner.shelf import Shelf
 from mainstay.runner.situation import Situation
 from mainstay.runner.stepfiles import StepFiles
 from mainstay.wire.runner import Assignment
@@ -53,7 +54,9 @@ class Site:
     temp: Path
     """RUNNER_TEMP."""
     keep: Keep
-    after: Callable[[Callable[[], Awaitable[None]]], None]
+    shelf: Shelf
+    stopping: asyncio.Event
+    after: Callable[[Afterwards], None]
     left_s: Callable[[], float | None]
     """How long a step that runs although the job is to stop may take; None: as long as it likes."""
 
@@ -168,6 +171,7 @@ class StepRun:
             place=site.place,
             situation=site.situation,
             temp=site.temp,
+            scratch=site.scripts,
             programs=StepPrograms(
                 site.processes,
                 lambda: site.situation.environment(self._env, {}),
@@ -177,14 +181,20 @@ class StepRun:
             say=site.output.say,
             hide=site.output.reading.hide,
             keep=site.keep,
+            shelf=site.shelf,
+            stopping=site.stopping,
             after=site.after,
             outputs=self.outputs,
         )
+        stopped_before = site.situation.stop is not None
         try:
             async with asyncio.timeout(self._bounded(limit_s)):
                 await action(call)
         except TimeoutError:
             return _Ended(StepState.TIMED_OUT, reason=_over(limit_s))
+        except ActionFailed:
+            if stopped_before or site.situation.stop is None:
+                raise  # it failed by itself
         stop = site.situation.stop
         return _Ended(StepState.PASSED) if stop is None else _Ended(StepState.CANCELLED, reason=stop.reason)
 

@@ -6,6 +6,7 @@ from mainstay.runner.actions import (
     cache,
     checkout,
     coverage,
+    download,
     paths_filter,
     pre_commit,
     setup_node,
@@ -16,13 +17,15 @@ from mainstay.runner.actions.call import Action
 from mainstay.workflow.actions import action_name, advice
 
 REPLACED: dict[str, Action] = {
-    "actions/cache": cache.restore,
+    "actions/cache": cache.cache,
     "actions/cache/restore": cache.restore,
     "actions/cache/save": cache.save,
     "actions/checkout": checkout.checkout,
     "actions/setup-python": setup_python.setup_python,
     "astral-sh/setup-uv": setup_uv.setup_uv,
+    "hynek/setup-cached-uv": setup_uv.setup_uv,
     "actions/setup-node": setup_node.setup_node,
+    "actions/download-artifact": download.download,
     "actions/upload-artifact": artifacts.upload,
     "codecov/codecov-action": coverage.keep_coverage,
     "coverallsapp/github-action": coverage.keep_coverage,

@@ -1,16 +1,20 @@
 """What a built-in replacement of an action is given, and how it fails."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mainstay.model.errors import MainstayError
 from mainstay.model.job import Annotation
 from mainstay.runner.executors import JobPlace
 from mainstay.runner.machine import Machine
+from mainstay.runner.shelf import Shelf
 from mainstay.runner.situation import Situation
 from mainstay.wire.runner import Assignment
+
+T = TypeVar("T")
 
 
 class ActionFailed(MainstayError):
@@ -54,15 +58,25 @@ class Call:
     situation: Situation
     temp: Path
     """RUNNER_TEMP."""
+    scratch: Path
+    """A folder of the job that its steps cannot write to where they run in a sandbox."""
     programs: Programs
     say: Callable[[str], Awaitable[None]]
     """Puts a line into the log."""
     hide: Callable[[str], str | None]
     """Masks a value from here on; returns why not, if so."""
     keep: Keep
-    after: Callable[[Callable[[], Awaitable[None]]], None]
+    shelf: Shelf
+    stopping: asyncio.Event
+    """Set once the job is to end early."""
+    after: Callable[["Afterwards"], None]
     """Has something done when all steps of the job have run, the last one first."""
     outputs: dict[str, str] = field(default_factory=dict)
+    late: bool = field(init=False)
+    """Whether the step runs although the job is to stop (`if: always()`): then only its time is limited."""
+
+    def __post_init__(self) -> None:
+        self.late = self.situation.stop is not None
 
     def input(self, name: str, default: str = "") -> str:
         """An input's value; empty ones count as left out."""
@@ -79,6 +93,29 @@ class Call:
             return False
         raise ActionFailed(f"the input {name} must be true or false, not {value!r}")
 
+    async def reach(self, work: Awaitable[T]) -> T:
+        """What may take long without any process of the job; called off when the job is to stop meanwhile.
+
+        Raises ActionFailed then, and what `work` raises.
+        """
+        task = asyncio.ensure_future(work)
+        if self.late:
+            return await task
+        stopped = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            raise ActionFailed("it was called off, because the job is to stop")
+        finally:
+            stopped.cancel()
+            task.cancel()
+
+    def go_on(self) -> None:
+        """For work in threads, now and then. Raises ActionFailed when the job is to stop."""
+        if self.situation.stop is not None and not self.late:
+            raise ActionFailed("it was called off, because the job is to stop")
+
     def path(self) -> str:
         """The PATH that the next step would have."""
         return self.situation.environment(self.env, {})["PATH"]
@@ -88,5 +125,7 @@ class Call:
         self.situation.remark(Annotation("warning", message, title=self.name))
 
 
+Afterwards = Callable[[bool], Awaitable[None]]
+"""What an action does at the end of its job; it is told whether all has gone well so far. Must not raise."""
 Action = Callable[[Call], Awaitable[None]]
 """A replacement: does what the action would, sets `call.outputs`; raises ActionFailed."""
