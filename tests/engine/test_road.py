@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from mainstay.engine import enrol, people, results
+from mainstay.engine import enrol, fit, people, results
 from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import Conflict, Gone, NotFound
-from mainstay.model.plan import PlannedJob, Step
+from mainstay.model.plan import PlannedJob, Service, Step
 from mainstay.store.database import Database
 from mainstay.wire.runner import Progress
 from tests.engine.road import plan, road
@@ -199,3 +199,17 @@ async def test_two_servers_on_one_database_give_every_job_once(database: Databas
         polls = [(here if n % 2 else there).poll(runner, free=4) for n, runner in enumerate(runners)]
         given = [each.attempt for orders in await asyncio.gather(*polls) for each in orders.assign]
         assert len(given) == len(set(given)) == 24
+
+
+async def test_a_job_with_containers_waits_for_a_runner_that_has_an_engine(database: Database) -> None:
+    async with road(database) as here:
+        runner = await here.hello()
+        with_engine = PlannedJob("test", steps=(Step(run="true"),), services={"db": Service("postgres:18")})
+        build = await here.build(await here.repository(), plan(with_engine))
+        assert not (await here.poll(runner, wait_s=0.0)).assign
+        await here.database.write(fit.refit, here.clock.now())
+        [job] = await here.jobs(build)
+        assert (job.state, job.reason) == ("waiting", "no connected runner has the label container")
+        able = await here.hello("r2", labels=("linux", "container"))
+        await here.database.write(fit.refit, here.clock.now())
+        assert (await here.given(able)).plan.services

@@ -76,7 +76,7 @@ def test_jobs_for_other_machines_do_not_run() -> None:
 def test_containers_are_said_to_need_an_engine() -> None:
     found = report(steps("run: x") + "    container: python:3.12\n")
     assert found.runs
-    assert "podman or docker" in found.workflows[0].jobs[0].findings[0].message
+    assert "a runner with the label container" in found.workflows[0].jobs[0].findings[0].message
 
 
 def test_text_of_strangers_in_a_script_is_warned_of_at_its_place() -> None:

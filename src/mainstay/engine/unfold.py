@@ -21,6 +21,8 @@ from mainstay.workflow.instances import JobInstance, instances
 
 STRIDE = 1000
 """Positions between two jobs of a plan: room for the instances of a matrix."""
+CONTAINER = "container"
+"""The label of runners that have a container engine: a job with `container` or `services` waits for one of them."""
 MAX_JOBS = 1000
 """Jobs of one build, all matrices expanded."""
 
@@ -90,6 +92,7 @@ def _new_job(
         state, reason = JobState.NEUTRAL, each.neutral
     elif each.elsewhere is not None and not any(frozenset(each.labels) <= labels for labels in offered):
         state, reason = JobState.NEUTRAL, each.elsewhere
+    needs_engine = job.container is not None or bool(job.services)
     return NewJob(
         key=each.key,
         name=each.name,
@@ -99,7 +102,7 @@ def _new_job(
         matrix=each.matrix,
         strategy=each.strategy,
         needs=job.needs,
-        labels=each.labels,
+        labels=tuple(sorted({*each.labels, CONTAINER})) if needs_engine else each.labels,
         allowed_to_fail=each.allowed_to_fail,
         priority=job.priority + row.priority,
         time_limit_s=each.time_limit_s,

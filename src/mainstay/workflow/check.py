@@ -145,10 +145,9 @@ def _job_findings(job: PlannedJob, path: str) -> Iterator[Finding]:
         names = ", ".join(away) if len(away) <= 4 else f"{len(away)} of {len(legs)} jobs"
         yield Finding(verdict, f"{names}: {reasons}, so it is left neutral until one comes", path, job.line)
     if job.container is not None or job.services:
-        what = "its container" if job.container is not None else "its services"
-        yield Finding(
-            Verdict.RUNS, f"{what} need podman or docker on the runner; without it the job waits", path, job.line
-        )
+        what = "its container needs" if job.container is not None else "its services need"
+        message = f"{what} podman or docker: it waits until a runner with the label container is connected"
+        yield Finding(Verdict.RUNS, message, path, job.line)
 
 
 def _legs(job: PlannedJob) -> list[tuple[str, str | None]]:
