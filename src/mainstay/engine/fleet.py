@@ -25,9 +25,10 @@ from mainstay.flow.fleet import Bounds, Load
 from mainstay.model.events import Event, EventKind
 from mainstay.store import events, jobs, runners
 from mainstay.store.database import Database, Tx
+from mainstay.wire.variables import NAMES_FROM, passed
 
-KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY")
-"""What a local runner gets of the server's environment; each name in lower case too."""
+OWN_VARIABLES = ("PATH", "HOME", "VIRTUAL_ENV", NAMES_FROM)
+"""What a local runner needs of the server's environment itself, beside what its jobs get."""
 END_S = 15.0
 """How long a runner may take to hand its jobs back when the server stops, before it is killed."""
 IDLE_END_S = 0.5
@@ -225,9 +226,7 @@ class Fleet:
         member.watcher = asyncio.create_task(watching, name=f"watch {member.name}")
 
     def _environment(self) -> dict[str, str]:
-        names = {*KEPT_VARIABLES, *(name.lower() for name in KEPT_VARIABLES), "VIRTUAL_ENV", "HOME"}
-        kept = {name: value for name, value in os.environ.items() if name in names}
-        return kept | {"MAINSTAY_RUNNER_TOKEN": self._local.token}
+        return passed(os.environ, OWN_VARIABLES) | {"MAINSTAY_RUNNER_TOKEN": self._local.token}
 
     async def _watch(self, member: _Member, process: _Handle) -> None:
         code = await process.wait()

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,51 +11,13 @@ from typing import Final
 from mainstay.model.plan import Json
 from mainstay.runner.executors import JobPlace
 from mainstay.wire.runner import Assignment
+from mainstay.wire.variables import passed
 
-PASSED: Final = (
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "PYENV_ROOT",
-    # How this machine reaches the network and its package registries.
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "NODE_EXTRA_CA_CERTS",
-    "GIT_SSL_CAINFO",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "PIP_CERT",
-    "PIP_INDEX_URL",
-    "PIP_EXTRA_INDEX_URL",
-    "PIP_FIND_LINKS",
-    "PIP_TRUSTED_HOST",
-    "PIP_DEFAULT_TIMEOUT",
-    "PIP_DISABLE_PIP_VERSION_CHECK",
-    "UV_INDEX",
-    "UV_DEFAULT_INDEX",
-    "UV_INDEX_URL",
-    "UV_EXTRA_INDEX_URL",
-    "UV_FIND_LINKS",
-    "UV_NATIVE_TLS",
-    "UV_SYSTEM_CERTS",
-    "UV_INSECURE_HOST",
-    "UV_PYTHON_INSTALL_MIRROR",
-    "UV_HTTP_TIMEOUT",
-    "UV_OFFLINE",
-)
-"""Passed on as they are, where they are set. LC_* as well."""
-NAMES_FROM: Final = "MAINSTAY_RUNNER_PASS"
-"""Names of more variables to pass on, between commas."""
 USUAL_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ARCHITECTURES: Final = {"x86_64": "X64", "amd64": "X64", "aarch64": "ARM64", "arm64": "ARM64", "i686": "X86"}
+
+CREDENTIALS: Final = re.compile(r"://[^/\s@]+@")
+"""A user name or password in an address: `https://user:password@host/`."""
 
 FROM_GITHUB: Final = (
     "actor",
@@ -91,8 +54,7 @@ FROM_GITHUB: Final = (
 
 def of_machine(environ: Mapping[str, str]) -> dict[str, str]:
     """What every job gets of the environment that the runner was started with."""
-    names = {*PASSED, *(name.strip() for name in environ.get(NAMES_FROM, "").split(","))}
-    env = {name: value for name, value in environ.items() if name in names or name.startswith("LC_")}
+    env = passed(environ)
     env.setdefault("LANG", "C.UTF-8")
     env["PATH"] = _path(environ.get("PATH", USUAL_PATH))
     return env
@@ -114,7 +76,12 @@ def architecture() -> str:
 def of_job(
     machine: Mapping[str, str], assignment: Assignment, place: JobPlace, caches: Path, tools: Path, tests: Path
 ) -> dict[str, str]:
-    """The environment that all steps of a job begin with; HOME and TMPDIR are the executor's business."""
+    """The environment that all steps of a job begin with; HOME and TMPDIR are the executor's business.
+
+    Addresses with credentials in them reach trusted jobs only.
+    """
+    if not assignment.trusted:
+        machine = {name: value for name, value in machine.items() if not CREDENTIALS.search(value)}
     home, cache = place.home, caches / ("trusted" if assignment.trusted else "untrusted")
     return {
         **machine,
