@@ -333,20 +333,6 @@ events = Table(
     Index(None, "repository_id", "id"),
 )
 
-# Effects that a committed turn asked for and that are yet to be performed; each may be performed twice.
-outbox = Table(
-    "outbox",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("kind", String(40), nullable=False),
-    Column("body", JsonText, nullable=False),
-    Column("due_at", Moment, nullable=False),
-    Column("tries", Integer, nullable=False, server_default="0"),
-    Column("error", Text),
-    Column("claimed_until", Moment),
-    Index(None, "due_at"),
-)
-
 # Schedules of workflow files: when each was last and is next due.
 schedules = Table(
     "schedules",

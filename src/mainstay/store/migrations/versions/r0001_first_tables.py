@@ -28,18 +28,6 @@ def upgrade() -> None:
     op.create_index("ix_events_build_id_id", "events", ["build_id", "id"])
     op.create_index("ix_events_repository_id_id", "events", ["repository_id", "id"])
     op.create_table(
-        "outbox",
-        sa.Column("id", Id, nullable=False),
-        sa.Column("kind", sa.String(length=40), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("due_at", sa.BigInteger(), nullable=False),
-        sa.Column("tries", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.Column("claimed_until", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_outbox"),
-    )
-    op.create_index("ix_outbox_due_at", "outbox", ["due_at"])
-    op.create_table(
         "plans",
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
