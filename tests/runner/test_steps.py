@@ -209,14 +209,6 @@ def test_hash_files_is_githubs_digest(bench: Bench) -> None:
     assert record.log.decode() == f"{hashlib.sha256(inner).hexdigest()} .\n"
 
 
-def test_a_job_for_containers_is_broken_in_words(bench: Bench) -> None:
-    from mainstay.model.plan import Service
-
-    finish, _ = bench.run("true", plan={"container": Service("python:3")})
-    assert finish.state == "broken"
-    assert "containers" in (finish.reason or "")
-
-
 def test_a_job_without_steps_passes(bench: Bench) -> None:
     finish, record = bench.run(plan={"steps": (), "limits": Limits(processes=100)})
     assert (finish.state, record.requests["finish"]) == ("passed", 1)

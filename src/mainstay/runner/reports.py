@@ -47,7 +47,7 @@ async def _keep_coverage(site: Site, patterns: tuple[str, ...]) -> None:
         return
     try:
         await site.keep("coverage-report", lambda target: _zip(work, chosen, target), None, "coverage")
-    except MainstayError as error:
+    except (MainstayError, OSError, ValueError) as error:  # ValueError: a name that no zip can have
         site.situation.remark(Annotation("warning", f"reports.coverage: {error}", title=TITLE))
 
 
@@ -82,12 +82,15 @@ def _junit(work: Path, patterns: tuple[str, ...]) -> tuple[tuple[TestReport, ...
                     words = f"reports.junit: more than {junit.MAX_TESTS} tests; those from {name} on are left out"
                     return tuple(found), [*remarks, Annotation("warning", words, title=TITLE)]
         except junit.BadReport as error:
-            words = f"the report {name} cannot be read: {error.message}"
-            remarks.append(Annotation("warning", words, title=TITLE, path=name, line=error.line))
+            remarks.append(_unreadable(name, error.message, error.line))
         except OSError as error:
-            words = f"the report {name} cannot be read: {error.strerror or error}"
-            remarks.append(Annotation("warning", words, title=TITLE, path=name))
+            remarks.append(_unreadable(name, error.strerror or str(error)))
     return tuple(found), remarks
+
+
+def _unreadable(name: str, why: str, line: int | None = None) -> Annotation:
+    shown = name.encode("utf-8", "replace").decode()
+    return Annotation("warning", f"the report {shown} cannot be read: {why}", title=TITLE, path=shown, line=line)
 
 
 def _read(path: Path) -> Iterator[TestReport]:

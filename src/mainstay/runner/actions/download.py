@@ -1,5 +1,6 @@
 """`actions/download-artifact`: artifacts of the same build, unpacked into the job's folders."""
 
+import errno
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -64,7 +65,7 @@ async def _listed(call: Call) -> tuple[StoredArtifact, ...]:
 
 
 async def _take(call: Call, artifact: StoredArtifact, root: Path, below: tuple[str, ...]) -> None:
-    bundle = call.scratch / f"download-{len(call.outputs)}.zip"
+    bundle = call.scratch / "download.zip"
     try:
         await call.reach(call.shelf.fetch_artifact(artifact, bundle))
         work = call.machine.threads.run(unpack_zip, bundle, root, below, call.go_on)
@@ -73,6 +74,10 @@ async def _take(call: Call, artifact: StoredArtifact, root: Path, below: tuple[s
         raise
     except MainstayError as error:
         raise ActionFailed(f"the artifact {artifact.name} could not be downloaded: {error}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise  # this runner's trouble, not the job's
+        raise ActionFailed(f"the artifact {artifact.name} could not be unpacked: {error}") from error
     finally:
         bundle.unlink(missing_ok=True)
     place = "/".join(below) or "."
