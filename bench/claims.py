@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import uvloop
 from _figures import Figure, show
 from _place import folder
 from tests import postgres
@@ -160,7 +161,7 @@ def on_postgres() -> Iterator[str | None]:
 def main() -> int:
     """Measure."""
     if len(sys.argv) > 3:
-        asyncio.run(serve(sys.argv[1], int(sys.argv[2]), sys.argv[3]))
+        uvloop.run(serve(sys.argv[1], int(sys.argv[2]), sys.argv[3]))  # as a server does
         return 0
     figures = []
     with folder() as where:

@@ -7,11 +7,14 @@ got lost on the way is given again with the runner's next poll, which does not n
 
 import asyncio
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from mainstay.engine import assign
 from mainstay.engine.clock import Clock
+from mainstay.engine.gather import Gathered
 from mainstay.engine.wake import Wake, Watch
 from mainstay.flow import dispatch as dispatch_flow
 from mainstay.flow.dispatch import Candidate, Match, Slot
@@ -19,7 +22,8 @@ from mainstay.model.errors import Gone
 from mainstay.model.events import Event, EventKind
 from mainstay.store import events, jobs, runners
 from mainstay.store.database import Database, Tx
-from mainstay.store.jobs import Claim
+from mainstay.store.dialect import passes_over_locked
+from mainstay.store.jobs import Claim, Held
 from mainstay.wire.runner import Assignment, Cancel, Orders, Poll
 
 LEASE_S = 45.0
@@ -59,6 +63,7 @@ class Dispatch:
         self._clock = clock
         self._wake = wake
         self._open: dict[int, _OpenPoll] = {}
+        self._looks = Gathered(self._look_at)
         self._work = asyncio.Event()
         self._closing = False
 
@@ -95,11 +100,13 @@ class Dispatch:
 
     async def _greet(self, runner_id: int, message: Poll) -> _Seen:
         """Read what there is to say at once; write only when a lease or the last contact is due."""
-        now = self._clock.now()
-        seen, due = await self._database.read(_look, runner_id, message, now)
+        seen, due = await self._looks.ask((runner_id, message))
         if due:
-            seen = await self._database.write(_renew, runner_id, message, now)
+            seen = await self._database.write(_renew, runner_id, message, self._clock.now())
         return seen
+
+    async def _look_at(self, polls: Sequence[tuple[int, Poll]]) -> list[tuple[_Seen, bool] | Exception]:
+        return await self._database.read(_look, polls, self._clock.now())
 
     def _retire(self, runner_id: int) -> None:
         """One open poll per runner: an older one is answered with nothing."""
@@ -167,30 +174,45 @@ def _is_urgent(orders: Orders) -> bool:
     return bool(orders.assign or orders.cancel or orders.drop)
 
 
-def _look(tx: Tx, runner_id: int, message: Poll, now: datetime) -> tuple[_Seen, bool]:
-    """What to tell a runner at once, and whether something about it is due to be written."""
-    row = runners.row(tx, runner_id)
+def _look(tx: Tx, polls: Sequence[tuple[int, Poll]], now: datetime) -> list[tuple[_Seen, bool] | Exception]:
+    """For each poll what to tell its runner at once, and whether something is due to be written; or Gone."""
+    ids = sorted({runner_id for runner_id, _ in polls})
+    rows = runners.rows(tx, ids)
+    held: dict[int, dict[int, Held]] = {runner_id: {} for runner_id in ids}
+    for each in jobs.held_by(tx, ids):
+        held[each.runner_id][each.id] = each
+    named = {key for runner_id, message in polls for key in message.running if key not in held[runner_id]}
+    unwanted = frozenset(jobs.not_running(tx, sorted(named)))
+    return [_seen(rows.get(runner_id), held[runner_id], unwanted, message, now) for runner_id, message in polls]
+
+
+def _seen(
+    row: Any, held: Mapping[int, Held], unwanted: frozenset[int], message: Poll, now: datetime
+) -> tuple[_Seen, bool] | Exception:
+    if row is None:
+        return Gone("this runner was removed; say hello")
     if row.boot != message.boot:
-        raise Gone(f"runner {row.name} was started anew since, or never said hello here; say hello")
-    held = {each.id: each for each in jobs.held_by(tx, runner_id)}
+        return Gone(f"runner {row.name} was started anew since, or never said hello here; say hello")
     named = set(message.running)
-    unknown = [key for key in held if key not in named]
     orders = Orders(
-        cancel=tuple(Cancel(key, held[key].cancel_reason) for key in named & held.keys() if held[key].cancel_reason),
-        drop=tuple(jobs.not_running(tx, sorted(named - held.keys()))),
+        cancel=tuple(Cancel(key, reason) for key in named & held.keys() if (reason := held[key].cancel_reason)),
+        drop=tuple(sorted(key for key in named - held.keys() if key in unwanted)),
         drain=row.draining,
     )
     fresh_until = now + timedelta(seconds=LEASE_S - RENEW_S)
     stale = any(held[key].lease_until < fresh_until for key in named & held.keys())
-    due = bool(unknown or stale) or row.last_contact_at < now - timedelta(seconds=CONTACT_S)
+    due = stale or bool(held.keys() - named) or row.last_contact_at < now - timedelta(seconds=CONTACT_S)
     return _Seen(orders, frozenset(row.labels), row.draining or message.draining), due
 
 
 def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime) -> _Seen:
     """Renew leases and the last contact, and give again what the runner does not know it has."""
-    seen, _ = _look(tx, runner_id, message, now)
+    [looked] = _look(tx, [(runner_id, message)], now)
+    if isinstance(looked, Exception):
+        raise looked
+    seen, _ = looked
     runners.change(tx, runner_id, last_contact_at=now)
-    held = [each.id for each in jobs.held_by(tx, runner_id)]
+    held = [each.id for each in jobs.held_by(tx, [runner_id])]
     # Only what it names: an attempt that it never takes up must run out.
     jobs.renew(tx, [key for key in held if key in message.running], now + timedelta(seconds=LEASE_S))
     again = tuple(assign.again(tx, [key for key in held if key not in message.running]))
@@ -210,6 +232,8 @@ def _claim(tx: Tx, slots: list[Slot], now: datetime) -> dict[int, list[Assignmen
     if not candidates:
         return {}
     matches = dispatch_flow.plan(candidates, slots, jobs.running_by_repository(tx))
+    if len(candidates) > len(matches) and passes_over_locked(tx):
+        tx.wake("queue")  # another server's turn may have passed over what this one locked and did not take
     return _give(tx, matches, now) if matches else {}
 
 
@@ -219,11 +243,11 @@ def _labels(fit: str) -> list[str]:
 
 def _give(tx: Tx, matches: list[Match], now: datetime) -> dict[int, list[Assignment]]:
     """Claim what was matched, all in a few statements."""
-    names = runners.names(tx, sorted({match.runner_id for match in matches}))
+    known = runners.rows(tx, sorted({match.runner_id for match in matches}))
     claims = [
-        Claim(match.attempt_id, match.job_id, match.runner_id, names[match.runner_id])
+        Claim(match.attempt_id, match.job_id, match.runner_id, known[match.runner_id].name)
         for match in matches
-        if match.runner_id in names  # else it was removed a moment ago
+        if match.runner_id in known  # else it was removed a moment ago
     ]
     source_tokens = jobs.claim(tx, claims, now + timedelta(seconds=LEASE_S), now)
     made = assign.assignments(tx, source_tokens)

@@ -25,7 +25,7 @@ def hello(tx: Tx, token_id: int, message: Hello, now: datetime) -> Welcome:
     _check(message)
     runner_id = _enrol(tx, token_id, message, now)
     holding = set(message.holding)
-    for held in jobs.held_by(tx, runner_id):
+    for held in jobs.held_by(tx, [runner_id]):
         if held.id not in holding:
             _give_up(tx, held.id, now, f"{message.name} was started anew without it")
     drop = tuple(jobs.not_running(tx, sorted(holding)))

@@ -94,7 +94,7 @@ def drain_runner(tx: Tx, actor: str, runner_id: int, draining: bool, now: dateti
 def remove_runner(tx: Tx, actor: str, runner_id: int, now: datetime) -> None:
     """Forget a runner. One that holds work is drained first, by a person's order."""
     row = runners.row(tx, runner_id)
-    if jobs.held_by(tx, runner_id):
+    if jobs.held_by(tx, [runner_id]):
         raise Conflict(f"runner {row.name} holds running jobs; drain it and wait for their end, then remove it")
     runners.change(tx, runner_id, removed_at=now, boot="removed")
     event = Event(EventKind.RUNNER_OFFLINE, now, f"{row.name} removed by {actor}", runner_id=runner_id, actor=actor)

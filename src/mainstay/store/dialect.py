@@ -59,6 +59,11 @@ def for_update_skip_locked(tx: Tx, query: S, of: Table | Sequence[Table] | None 
     return query if tx.kind == "sqlite" else query.with_for_update(of=of, skip_locked=True)
 
 
+def passes_over_locked(tx: Tx) -> bool:
+    """Whether another transaction may have passed over rows that this one has locked (`for_update_skip_locked`)."""
+    return tx.kind != "sqlite"
+
+
 def parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
     """A list in parts that fit into one statement each: databases limit the number of its parameters."""
     for start in range(0, len(items), size):

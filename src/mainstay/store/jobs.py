@@ -204,17 +204,26 @@ def claim(tx: Tx, claims: Sequence[Claim], lease_until: datetime, now: datetime)
     return given
 
 
-def held_by(tx: Tx, runner_id: int) -> list[Any]:
-    """The running attempts a runner holds, as rows (id, job_id, lease_until, cancel_reason, started_at)."""
-    columns = (
-        attempts.c.id,
-        attempts.c.job_id,
-        attempts.c.lease_until,
-        attempts.c.cancel_reason,
-        attempts.c.started_at,
-    )
-    query = select(*columns).where(attempts.c.runner_id == runner_id, attempts.c.state == "running")
-    return list(tx.conn.execute(query))
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A running attempt and the runner that has it."""
+
+    id: int
+    runner_id: int
+    lease_until: datetime
+    cancel_reason: str | None
+
+
+_held = select(attempts.c.id, attempts.c.runner_id, attempts.c.lease_until, attempts.c.cancel_reason).where(
+    attempts.c.state == "running"
+)
+
+
+def held_by(tx: Tx, runner_ids: Sequence[int]) -> list[Held]:
+    """The running attempts that runners hold."""
+    return [
+        Held(*row) for part in parts(runner_ids) for row in tx.conn.execute(_held.where(attempts.c.runner_id.in_(part)))
+    ]
 
 
 def renew(tx: Tx, attempt_ids: Sequence[int], lease_until: datetime) -> None:
@@ -337,12 +346,12 @@ def _source_token(attempt_id: int) -> str:
 
 def not_running(tx: Tx, attempt_ids: Sequence[int]) -> list[int]:
     """Those of the attempts that nobody waits for: ended for good, or unknown. A lost one may still come back."""
-    if not attempt_ids:
-        return []
-    query = select(attempts.c.id).where(
-        attempts.c.id.in_(attempt_ids), attempts.c.state.in_(("queued", "running", "lost"))
-    )
-    wanted = set(tx.conn.execute(query).scalars())
+    wanted: set[int] = set()
+    for part in parts(attempt_ids):
+        query = select(attempts.c.id).where(
+            attempts.c.id.in_(part), attempts.c.state.in_(("queued", "running", "lost"))
+        )
+        wanted.update(tx.conn.execute(query).scalars())
     return [key for key in attempt_ids if key not in wanted]
 
 

@@ -42,12 +42,12 @@ def row(tx: Tx, runner_id: int) -> Any:
     return found
 
 
-def names(tx: Tx, runner_ids: Sequence[int]) -> dict[int, str]:
-    """What runners are called."""
-    found: dict[int, str] = {}
+def rows(tx: Tx, runner_ids: Sequence[int]) -> dict[int, Any]:
+    """The stored rows of runners by their ids; those there are."""
+    found: dict[int, Any] = {}
     for part in parts(runner_ids):
-        query = select(runners.c.id, runners.c.name).where(runners.c.id.in_(part), runners.c.removed_at.is_(None))
-        found.update({row.id: row.name for row in tx.conn.execute(query)})
+        query = select(runners).where(runners.c.id.in_(part), runners.c.removed_at.is_(None))
+        found.update({row.id: row for row in tx.conn.execute(query)})
     return found
 
 
