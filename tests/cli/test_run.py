@@ -138,3 +138,34 @@ def sleepers(marker: str) -> list[str]:
         if words[:1] == [b"sleep"] and marker.encode() in words:
             found.append(file.parent.name)
     return found
+
+
+ARTIFACTS = """\
+on: push
+jobs:
+  make:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo built > it
+      - uses: actions/upload-artifact@v4
+        with: {name: dist, path: it}
+  take:
+    needs: make
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/cache@v4
+        with: {path: out, key: k}
+      - uses: actions/download-artifact@v4
+        with: {name: dist, path: out}
+      - run: test "$(cat out/it)" = built
+  contained:
+    runs-on: ubuntu-latest
+    container: python:3
+    steps: [{run: echo never}]
+"""
+
+
+def test_artifacts_are_passed_from_job_to_job_without_a_server(mainstay: Run, project: Path) -> None:
+    (project / ".github" / "workflows" / "ci.yml").write_text(ARTIFACTS)
+    jobs = mainstay("run", str(project), "--executor", "process", "--json").json["items"][0]["jobs"]
+    assert {job["name"]: job["state"] for job in jobs} == {"make": "passed", "take": "passed", "contained": "neutral"}
