@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
@@ -68,3 +70,17 @@ def test_a_second_server_on_the_same_data_folder_is_refused_in_words(
     second = client(environment, "up", "--port", "0")
     assert second.returncode == 3
     assert "another Mainstay server uses the data folder" in second.stderr
+
+
+def test_with_an_address_for_others_nobody_reads_before_signing_in(environment: dict[str, str]) -> None:
+    # A proxy on the same machine makes everybody come from the loopback address.
+    command = [*MAINSTAY, "server", "--port", "0", "--public-url", "https://ci.example.org"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().removeprefix("Mainstay is up at ").strip()
+        with pytest.raises(HTTPError, match="401"):
+            urlopen(f"{url}/")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)

@@ -77,7 +77,8 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
         try:
             url = _url(place, listener)
             options = Options(
-                public_reading=place.host in LOOPBACK,
+                # With an address for others a proxy stands before us: all the world comes from the loopback address.
+                public_reading=place.host in LOOPBACK and place.public_url is None,
                 address=place.public_url,
                 hook_secrets=place.hook_secrets,
                 data=place.data,

@@ -129,4 +129,6 @@ def _tell(found: Any, what: str, *, as_json: bool) -> None:
         out.line(f"  {out.glyph(build['state'])} {build['repository']}#{build['number']} {build['workflow']}")
     for build in found.get("builds", (found,)):
         if build["state"] in OPEN_STATES:
-            terminal.messages().line(f"Why it is {build['state']}: mainstay why {build['repository']}#{build['number']}")
+            terminal.messages().line(
+                f"Why it is {build['state']}: mainstay why {build['repository']}#{build['number']}"
+            )
