@@ -186,7 +186,7 @@ class Finish(Message, frozen=True):
     finished_at: datetime
     log_bytes: Count
     """Size of the whole log."""
-    exit_code: int | None = None
+    exit_code: Annotated[int, msgspec.Meta(ge=-(1 << 31), lt=1 << 31)] | None = None
     reason: str | None = None
     commit: CommitId | None = None
     steps: tuple[StepResult, ...] = ()

@@ -38,8 +38,11 @@ async def body_of(request: Request, kind: type[T]) -> T:
     return value
 
 
-def known_parameters(request: Request) -> None:
-    """Refuse a query parameter that the route does not know: it was meant to do something."""
+async def known_parameters(request: Request) -> None:
+    """Refuse a query parameter that the route does not know: it was meant to do something.
+
+    Async, as all dependencies here: FastAPI takes others to a thread and back, for each request.
+    """
     route = request.scope.get("route")
     dependant = getattr(route, "dependant", None)
     known = {field.alias for field in dependant.query_params} if dependant is not None else set()
@@ -65,7 +68,11 @@ async def _actor(request: Request) -> Identity:
     return identity
 
 
-At = Annotated[Site, Depends(site_of)]
+async def _site(request: Request) -> Site:
+    return site_of(request)
+
+
+At = Annotated[Site, Depends(_site)]
 Asker = Annotated[Identity, Depends(_actor)]
 """Who gives a command."""
 Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description=f"Items of a page; {PAGE} if it is not given.")]

@@ -37,6 +37,15 @@ class Crumb:
     href: str
 
 
+CONTROLS = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), "�")
+"""What steers terminals and has no place on a page: all control characters but tab and line ends."""
+
+
+def _printable(value: object) -> object:
+    """What a template prints, without control characters; whatever it comes from is hostile."""
+    return value.translate(CONTROLS) if isinstance(value, str) else value
+
+
 @cache
 def environment() -> Environment:
     """The templates. Everything is escaped, and a name that is not there is an error."""
@@ -47,6 +56,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=_printable,
     )
     made.filters.update(branch=forms.branch, sha=forms.sha, shown=forms.shown, size=forms.size)
     made.globals.update(strip=strip, asset=asset_path, version=__version__, languages=LANGUAGES, themes=THEMES)
