@@ -4,6 +4,7 @@ from typing import Any
 
 from mainstay.model.job import Job
 from mainstay.model.plan import Plan, PlannedJob
+from mainstay.model.repository import without_credentials
 from mainstay.store.builds import BuildRow
 from mainstay.workflow.contexts import Run, github, job_contexts, repository_name
 
@@ -22,7 +23,7 @@ def of_build(row: BuildRow, number: int = 1) -> dict[str, Any]:
         run_number=str(row.number),
         run_attempt=str(number),
         actor=str((head.get("author") or {}).get("name") or ""),
-        repository_url=row.url or "",
+        repository_url=without_credentials(row.url or ""),
         event=row.payload,
     )
     return {"github": github(run), "inputs": row.payload.get("inputs") or {}, "vars": {}, "secrets": {}}

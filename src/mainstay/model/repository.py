@@ -1,8 +1,11 @@
 """A watched repository, its refs, and the pushes noticed on it."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+
+_CREDENTIALS = re.compile(r"^(https?://)[^/\s]*@", re.IGNORECASE)
 
 
 class CommitPolicy(StrEnum):
@@ -40,6 +43,16 @@ class Repository:
     failures: int = 0
     """Errors in a row; the next try backs off with it."""
     next_poll_at: datetime | None = None
+
+    @property
+    def address(self) -> str | None:
+        """`url` as it may be shown: without a user name or password in it."""
+        return None if self.url is None else without_credentials(self.url)
+
+
+def without_credentials(url: str) -> str:
+    """An address as it may be shown to everybody: `https://user:token@host/x` becomes `https://***@host/x`."""
+    return _CREDENTIALS.sub(r"\1***@", url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ async def _opened(request: Request, *, push: bool) -> Repository | Response:
             raise NotAllowed("a job may read its repository and not push to it")
     repository = await site.engine.db.read(repositories.by_name, name)
     if push and repository.url is not None:
-        raise NotAllowed(f"{name} is a mirror of {_without_credentials(repository.url)}; push there")
+        raise NotAllowed(f"{name} is a mirror of {repository.address}; push there")
     if not (site.engine.mirror_of(repository) / "HEAD").is_file():
         raise Unavailable(f"{name} has not been fetched yet; try again in a moment")
     return repository
@@ -85,11 +85,6 @@ async def _opened(request: Request, *, push: bool) -> Repository | Response:
 
 def _challenge(detail: str) -> Response:
     return problems.problem(401, "not-signed-in", detail, headers=CHALLENGE)
-
-
-def _without_credentials(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if separator else url
 
 
 def _response(answer: Answer) -> Response:

@@ -117,7 +117,7 @@ def repository(found: Repository, address: str) -> shapes.RepositoryShape:
     return shapes.RepositoryShape(
         found.id,
         found.name,
-        found.url,
+        found.address,
         list(found.branches),
         found.commits.value,
         found.supersede,
