@@ -46,13 +46,20 @@ def supersede(tx: Tx, repository_id: int, ref: str, newer: Sequence[int], now: d
 def rerun_build(
     tx: Tx, actor: str, build_id: int, failed_only: bool, job_name: str | None, now: datetime
 ) -> tuple[str, ...]:
-    """Queue new attempts of jobs that have ended: all, those that failed, or one; give their names."""
+    """Queue new attempts of jobs that have ended: all, those that failed, or one; give their names.
+
+    Jobs that were skipped because of one of them are taken up again, and a job never goes before what it needs.
+    """
     jobs.lock_build(tx, build_id)
     row = builds.get(tx, build_id)
     found = jobs.of_build(tx, build_id)
-    chosen = _chosen(found, failed_only, job_name)
+    chosen = _with_dependents(_chosen(found, failed_only, job_name), found)
     cause = f"run again by {actor}"
-    following: list[Change] = [change for job in chosen for change in result_flow.rerun(job, now, cause)]
+    following: list[Change] = []
+    keys = {job.key for job in chosen}
+    for job in chosen:
+        again = result_flow.rerun if keys.isdisjoint(job.needs) else result_flow.rerun_later
+        following.extend(again(job, now, cause))
     if not following:
         raise Conflict(_nothing_to_run(f"{row.repository}#{row.number}", found, failed_only))
     asked = Event(
@@ -72,6 +79,22 @@ def _chosen(found: list[Job], failed_only: bool, job_name: str | None) -> list[J
             raise BadInput(f"the build has no job {job_name[:200]!r}; its jobs are {names}")
         return named
     return [job for job in found if not failed_only or job.state in BAD_ENDS]
+
+
+def _with_dependents(chosen: list[Job], found: list[Job]) -> list[Job]:
+    """Those that never ran because of one that is chosen come along, and those that wait for them in turn."""
+    keys = {job.key for job in chosen if job.attempts}
+    while True:
+        more = {
+            job.key
+            for job in found
+            if job.state == JobState.SKIPPED and not job.attempts and not keys.isdisjoint(job.needs)
+        }
+        if more <= keys:
+            break
+        keys |= more
+    ids = {job.id for job in chosen}
+    return [job for job in found if job.id in ids or (job.key in keys and not job.attempts)]
 
 
 def _nothing_to_run(name: str, found: list[Job], failed_only: bool) -> str:

@@ -56,6 +56,8 @@ def _start(tx: Tx, row: BuildRow, job: Job, found: Sequence[Job], now: datetime)
     plan = plans.get(tx, row.plan)
     cause = f"{', '.join(job.needs)} ended"
     new = unfold.ready(tx, row, plan, unfold.planned(plan, job.key), found, job.position, now)
+    if job.attempts or sum(other.key == job.key for other in found) > 1:
+        new = [unfold.again(job, new)]
     first, *rest = [concurrency.enter_job(tx, row, each, now) for each in new]
     following: list[Change] = [FillJob(job.id, first, cause)]
     following.extend(AddJob(row.id, row.repository_id, other, cause) for other in rest)
@@ -74,12 +76,20 @@ def _fail_fast(found: Sequence[Job], now: datetime) -> list[Change]:
     failed = {job.key: job for job in found if job.state == JobState.FAILED and job.strategy.get("fail-fast")}
     following: list[Change] = []
     for job in found:
-        if job.key in failed and job.state not in ENDED_JOB and job.strategy.get("job-total", 1) > 1:
+        if job.key in failed and job.state not in ENDED_JOB and not _came_later(job, failed[job.key]):
             if any(attempt.cancel_reason for attempt in job.attempts if attempt.finished_at is None):
                 continue
             reason = f"{failed[job.key].name} failed (fail-fast)"
             following.extend(result_flow.cancel(job, now, reason))
     return following
+
+
+def _came_later(job: Job, failed: Job) -> bool:
+    """Whether somebody wanted this job after that one had failed: then they knew."""
+    if job.strategy.get("job-total", 1) <= 1:
+        return True
+    ended_at = failed.attempts[-1].finished_at if failed.attempts else None
+    return bool(ended_at and job.attempts and job.attempts[-1].queued_at > ended_at)
 
 
 def _within_limits(tx: Tx, found: Sequence[Job]) -> list[Change]:

@@ -4,6 +4,7 @@ The one place where the server evaluates workflow expressions; the rules themsel
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from mainstay.model.changes import NewJob
 from mainstay.model.errors import MainstayError, NotFound
 from mainstay.model.job import Job
 from mainstay.model.plan import Plan, PlannedJob
-from mainstay.model.states import JobState
+from mainstay.model.states import ENDED_JOB, JobState
 from mainstay.store import runners
 from mainstay.store.builds import BuildRow
 from mainstay.store.database import Tx
@@ -73,6 +74,14 @@ def ready(
     offered = _offered(tx, expanded, now)
     new = [_new_job(job, each, position + index, row, offered) for index, each in enumerate(expanded)]
     return _within_limit(new)
+
+
+def again(job: Job, new: Sequence[NewJob]) -> NewJob:
+    """The one of these that a job becomes which was unfolded before and runs again."""
+    found = next((each for each in new if each.matrix == job.matrix), new[0])
+    if found.matrix != job.matrix and found.state not in ENDED_JOB:
+        found = replace(found, state=JobState.SKIPPED, reason="its matrix has no such job any more")
+    return replace(found, name=job.name, matrix=job.matrix, position=job.position)
 
 
 def _offered(tx: Tx, expanded: Sequence[JobInstance], now: datetime) -> list[frozenset[str]]:

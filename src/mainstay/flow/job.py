@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from mainstay.model.errors import Conflict
-from mainstay.model.states import AttemptState, JobState
+from mainstay.model.states import ENDED_JOB, AttemptState, JobState
 
 
 class Move(StrEnum):
@@ -25,6 +25,8 @@ class Move(StrEnum):
     """The attempt said nothing about the code: once more."""
     RERUN = "rerun"
     """A person wants another attempt."""
+    AWAIT = "run again later"
+    """The same, once the jobs that it needs have run again."""
 
 
 _W, _Q, _R = JobState.WAITING, JobState.QUEUED, JobState.RUNNING
@@ -48,7 +50,8 @@ MOVES: dict[tuple[JobState, Move], JobState] = {
     (_Q, Move.RETRY): _Q,
     **{(_Q, move): end for move, end in _ENDS.items()},  # a lost attempt came back while the next one was queued
     **{(_R, move): end for move, end in _ENDS.items()},
-    **{(JobState(end), Move.RERUN): _Q for end in ("passed", "failed", "allowed", "cancelled", "skipped", "neutral")},
+    **{(end, Move.RERUN): _Q for end in ENDED_JOB},
+    **{(end, Move.AWAIT): _W for end in ENDED_JOB},
 }
 
 

@@ -176,6 +176,17 @@ def rerun(job: Job, now: datetime, cause: str) -> tuple[Change, ...]:
     )
 
 
+def rerun_later(job: Job, now: datetime, cause: str) -> tuple[Change, ...]:
+    """Let a job that has ended wait for the jobs it needs, which run again: by their ends it runs or is skipped."""
+    if job.state not in ENDED_JOB:
+        return ()
+    reason = f"waits for {', '.join(job.needs)}"
+    return (
+        MoveJob(job.id, job_flow.after(job.state, Move.AWAIT), reason, waits_for="needs"),
+        _tell(EventKind.JOB_WAITING, job, None, now, cause),
+    )
+
+
 def _tell(kind: EventKind, job: Job, attempt: Attempt | None, now: datetime, cause: str, **details: object) -> Tell:
     return Tell(
         Event(

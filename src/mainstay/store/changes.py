@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import insert, update
+from sqlalchemy import func, insert, select, update
 
 from mainstay.model.changes import (
     AddAttempt,
@@ -95,7 +95,8 @@ def add_attempt(tx: Tx, job_id: int, number: int, cause: str, now: datetime) -> 
 def _fill_job(tx: Tx, change: FillJob, now: datetime) -> None:
     tx.conn.execute(update(jobs).where(jobs.c.id == change.job_id).values(**job_values(change.job, now)))
     if change.job.state == JobState.QUEUED:
-        add_attempt(tx, change.job_id, 1, change.cause, now)
+        tried = select(func.max(attempts.c.number)).where(attempts.c.job_id == change.job_id)
+        add_attempt(tx, change.job_id, (tx.conn.execute(tried).scalar() or 0) + 1, change.cause, now)
 
 
 def _move_job(tx: Tx, change: MoveJob, now: datetime) -> None:
