@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mainstay.engine.server import Config, Engine
-from mainstay.model.errors import MainstayError
+from mainstay.model.errors import BadInput, MainstayError
 from mainstay.model.repository import CommitPolicy
 from mainstay.store import events
 from mainstay.store.database import Tx
@@ -104,6 +104,26 @@ async def test_since_builds_what_was_there_before(tmp_path: Path) -> None:
         await server.add_repository("ada", "demo", str(project.bare), since=root)
         found = await stored(server, lambda found: len(found) == 4)
         assert [commit for commit, _, _ in found] == [later[-1], *later[:-1]]
+
+
+async def test_since_may_be_shortened_and_what_is_no_commit_is_told(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    root = project.commit("root")
+    commits = [project.commit(str(number)) for number in range(2)]
+    project.push()
+    async with engine(tmp_path) as server:
+        for wrong in ("--all", "main", "abc", "x" * 40, ""):
+            with pytest.raises(BadInput):
+                await server.add_repository("ada", "wrong", str(project.bare), since=wrong)
+        await server.add_repository("ada", "demo", str(project.bare), since=root[:8])
+        found = await stored(server, lambda rows: len(rows) == 2)
+        assert {commit for commit, _, _ in found} == set(commits)
+        with server.wake.watch("events") as told:
+            await server.add_repository("ada", "lost", str(project.bare), since="f" * 12)
+            async with asyncio.timeout(10):
+                while not (error := (await server.repositories.by_name("lost")).error):
+                    await told.wait(1.0)
+        assert "no commit ffffffffffff to begin after" in error
 
 
 async def test_every_commit_of_a_push_is_built_the_tip_first(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 import asyncio
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
+from mainstay.model.errors import BadInput
 from mainstay.store.database import Database, Tx
 from mainstay.store.dialect import for_update, for_update_skip_locked, insert_ignore, upsert
-from mainstay.store.schema import settings
+from mainstay.store.schema import builds, settings
 
 pytestmark = pytest.mark.anyio
 
@@ -63,3 +64,12 @@ async def test_a_locked_row_is_counted_up_without_losing_one(database: Database)
     await database.write(lambda tx: tx.conn.execute(insert(settings).values(name="n", value=0)).rowcount)
     await asyncio.gather(*(database.write(count_up) for _ in range(60)))
     assert await database.read(content) == {"n": 60}
+
+
+async def test_a_number_that_no_column_holds_is_bad_input_and_not_a_mistake_of_ours(database: Database) -> None:
+    def put(tx: Tx) -> None:
+        tx.conn.execute(update(builds).where(builds.c.id == 1).values(number=1 << 70))
+
+    with pytest.raises(BadInput, match="cannot be stored"):
+        await database.write(put)
+    assert await database.read(content) == {}

@@ -96,11 +96,11 @@ class Repositories:
             repository = await self.by_name(name)
         return repository.key_public or ""
 
-    async def access(self, repository: Repository) -> Access | None:
-        """How ssh gets at its remote: with its own deploy key, or None when it has none."""
+    async def access(self, repository: Repository) -> Access:
+        """How ssh gets at its remote: with its own deploy key, or the server's own identities when it has none."""
         sealed = await self._database.read(repositories.sealed_key, repository.id)
         if sealed is None:
-            return None
+            return Access(None, self.known_hosts)
         private = self._seal.open(sealed, f"deploy key of {repository.id}")
         return Access(private, self.known_hosts)
 

@@ -31,7 +31,8 @@ class KeyPair:
 class Access:
     """How to get at a remote repository over ssh: with this key, and these hosts known."""
 
-    private: bytes
+    private: bytes | None
+    """None: with the identities of the user that the server runs as."""
     known_hosts: Path
     """Grows by each host at its first contact; a host whose key has changed since is refused."""
 
@@ -41,12 +42,19 @@ class Access:
     @contextlib.contextmanager
     def environment(self) -> Iterator[dict[str, str]]:
         """What git's environment must hold. The private half is in a file (0600) only while this is open."""
+        if self.private is None:
+            yield _by(ssh_command(None, self.known_hosts))
+            return
         with tempfile.TemporaryDirectory(prefix="mainstay-key-") as folder:  # 0700
             key_file = Path(folder) / "key"
             descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(self.private)
-            yield {"GIT_SSH_COMMAND": ssh_command(key_file, self.known_hosts), "GIT_SSH_VARIANT": "ssh"}
+            yield _by(ssh_command(key_file, self.known_hosts))
+
+
+def _by(command: str) -> dict[str, str]:
+    return {"GIT_SSH_COMMAND": command, "GIT_SSH_VARIANT": "ssh"}
 
 
 def make_key(comment: str) -> KeyPair:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from mainstay.model.errors import MainstayError, Unavailable
+from mainstay.model.errors import BadInput, MainstayError, Unavailable
 from mainstay.store.transaction import Tx
 
 S = TypeVar("S", bound=Select[Any])
@@ -125,6 +125,9 @@ POSTGRES_UNAVAILABLE = {
     "25006": "it is a standby that may not be written. Name the primary in the database URL.",
 }
 
+DATA_EXCEPTION = "22"
+"""PostgreSQL's class of errors in values: out of range, bytes that are no text."""
+
 RETRIED_STATES = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: PostgreSQL has undone the transaction and asks for another try."""
 
@@ -142,13 +145,19 @@ def is_write_refused(error: BaseException) -> bool:
 
 
 def in_words(error: Exception, where: str) -> Exception:
-    """`Unavailable` with words for an error of the database's surroundings; any other error comes back as it is.
+    """An error in words: `Unavailable` for the database's surroundings, `BadInput` for a value that cannot be held.
+
+    Any other error comes back as it is.
 
     Broken constraints stay what they are (`sqlalchemy.exc.IntegrityError`): queries know what those mean.
     """
     if isinstance(error, MainstayError):
         return error
     origin = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(origin, OverflowError) or sqlstate_of(error).startswith(DATA_EXCEPTION):
+        refused = BadInput(f"a value cannot be stored: {origin}")
+        refused.__cause__ = error
+        return refused
     reason = None
     if name := getattr(origin, "sqlite_errorname", None):
         reason = next((words for prefix, words in SQLITE_UNAVAILABLE.items() if name.startswith(prefix)), None)
