@@ -64,6 +64,7 @@ class _Bounds(click.ParamType[tuple[int, int]]):
 @click.option(
     "--runners", type=_Bounds(), default="1:4", show_default=True, help="How many local runners: at least and at most."
 )
+@click.option("--idle", "idle_s", type=click.FloatRange(min=0), default=60.0, hidden=True)  # for tests: seconds
 @labels_option
 @executor_option
 @database_option

@@ -29,7 +29,7 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
         database=where["database"] or settings.value(settings.DATABASE),
         blobs=where["blobs"] or settings.value(settings.BLOBS),
         public_url=where["public_url"] or settings.value(settings.PUBLIC_URL),
-        runners=Bounds(*runners) if runners else None,
+        runners=Bounds(*runners, down_after_s=where["idle_s"]) if runners else None,
         labels=tuple(label.strip() for label in (where.get("labels") or "").split(",") if label.strip()),
         executor=where.get("executor"),
     )

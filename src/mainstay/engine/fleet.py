@@ -189,7 +189,7 @@ class Fleet:
         if waiting and self._waiting_since is not None and len(self._members) < self._bounds.most:
             moments.append(max(self._waiting_since + fleet_flow.UP_AFTER_S, now + 0.1))
         if self._idle_since is not None and len(self._members) > self._bounds.least:
-            moments.append(self._idle_since + fleet_flow.DOWN_AFTER_S)
+            moments.append(self._idle_since + self._bounds.down_after_s)
         return max(0.05, min(moments) - now) if moments else 3600.0
 
     def _new_member(self) -> _Member:

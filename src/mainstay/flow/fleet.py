@@ -5,7 +5,7 @@ from dataclasses import dataclass
 UP_AFTER_S = 0.5
 """Work has to wait this long before another runner is started: most jobs are taken at once."""
 DOWN_AFTER_S = 60.0
-"""A runner above the minimum has to be idle this long before it is ended."""
+"""A runner above the minimum has to be idle this long before it is ended, unless its `Bounds` say otherwise."""
 RETRY_S = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """How long to wait before starting a runner again that died young, by how often it did so in a row."""
 YOUNG_S = 10.0
@@ -18,6 +18,7 @@ class Bounds:
 
     least: int
     most: int
+    down_after_s: float = DOWN_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def wanted(load: Load, bounds: Bounds) -> int:
     target = load.present
     if load.waiting_jobs and load.waiting_s >= UP_AFTER_S:
         target = load.present + max(0, load.waiting_jobs - load.idle)
-    elif load.idle and load.idle_s >= DOWN_AFTER_S:
+    elif load.idle and load.idle_s >= bounds.down_after_s:
         target = load.present - 1
     return max(bounds.least, min(bounds.most, target))
 

@@ -1,0 +1,502 @@
+"""The ordinary life of servers and runners: drained, scaled, restarted, asked to cancel and to run again, pushed to."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.stand import Process, Project, Stand, git, stand, until
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path / "repositories")
+
+
+class Gate:
+    """A place where jobs wait until the test lets them go on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.script = f"touch {folder}/$GITHUB_SHA; until [ -e {folder}/open ]; do sleep 0.05; done; echo went through"
+
+    def wait_for(self, count: int = 1) -> None:
+        until(lambda: self.there >= count, f"{count} jobs at the gate")
+
+    @property
+    def there(self) -> int:
+        return len([name for name in os.listdir(self.folder) if name != "open"])
+
+    def open(self) -> None:
+        (self.folder / "open").touch()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Iterator[Gate]:
+    made = Gate(tmp_path / "gate")
+    yield made
+    made.open()
+
+
+def attempts(build: dict[str, Any], job: int = 0) -> list[tuple[str, str | None]]:
+    """State and runner of each attempt of a job."""
+    return [(each["state"], each["runner"]) for each in build["jobs"][job]["attempts"]]
+
+
+def online(here: Stand) -> list[str]:
+    return [each["name"] for each in here.call("GET", "/runners")["items"] if each["state"] == "online"]
+
+
+# -- runners end -------------------------------------------------------------------------------------------------------
+
+
+def test_sigterm_lets_a_runner_finish_its_job_and_take_no_other(tmp_path: Path, project: Project, gate: Gate) -> None:
+    """It drains: the running job passes, a waiting one stays for others, the exit code is 0."""
+    project.workflow(gate.script)
+    first = project.commit("first")
+    project.push()
+    with stand(tmp_path) as here:
+        here.serve()
+        runner = here.runner("r1", "--executor", "process")
+        here.watch(project)
+        gate.wait_for()
+        second = project.commit("second")
+        project.push()
+        [waiting] = until(lambda: here.builds(commit=second), "the second build")
+        runner.process.send_signal(signal.SIGTERM)
+        runner.line("taking no more work")
+        gate.open()
+        assert runner.process.wait(20) == 0
+        assert attempts(here.verdict(first)) == [("passed", "r1")]
+        assert here.build(waiting["id"])["jobs"][0]["attempts"][0]["runner"] is None
+        here.runner("r2", "--executor", "process")
+        assert attempts(here.verdict(second)) == [("passed", "r2")]
+
+
+def test_a_second_sigterm_hands_the_job_back_and_another_runner_tries_it(
+    tmp_path: Path, project: Project, gate: Gate
+) -> None:
+    """The attempt is lost, in words; the job is tried again by itself, and nothing of the first try runs on."""
+    project.workflow(gate.script + "; sleep 4731.25 & sleep 0.1; true")
+    commit = project.commit()
+    project.push()
+    with stand(tmp_path) as here:
+        here.serve()
+        runner = here.runner("r1", "--executor", "process")
+        here.watch(project)
+        gate.wait_for()
+        runner.process.send_signal(signal.SIGTERM)
+        runner.line("taking no more work")
+        runner.process.send_signal(signal.SIGTERM)
+        assert runner.process.wait(20) == 0
+        gate.open()
+        here.runner("r2", "--executor", "process")
+        build = here.verdict(commit)
+        assert attempts(build) == [("lost", "r1"), ("passed", "r2")]
+        assert "handed back" in build["jobs"][0]["attempts"][0]["reason"]
+
+
+# -- local runners -----------------------------------------------------------------------------------------------------
+
+
+def test_local_runners_come_with_the_work_and_go_when_it_is_done(tmp_path: Path, project: Project, gate: Gate) -> None:
+    """From 1 to 4 and back to 1; those that go leave no process behind."""
+    project.workflow(gate.script)
+    project.commit("root")
+    project.push()
+    with stand(tmp_path, "--executor", "process", "--idle", "0.5") as here:
+        here.up("1:4")
+        until(lambda: len(online(here)) == 1, "the first runner")
+        here.watch(project)
+        commits = [project.commit(str(number)) for number in range(5)]
+        project.push()
+        gate.wait_for(4)
+        assert len(online(here)) == 4
+        gate.open()
+        assert {here.verdict(commit)["state"] for commit in commits} == {"passed"}
+        until(lambda: len(_runner_processes(here)) == 1, "three runners to go")
+        late = project.commit("late")
+        project.push()
+        assert here.verdict(late)["state"] == "passed"
+
+
+def _runner_processes(here: Stand) -> list[int]:
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"mainstay.runner" in words and any(str(here.data).encode() in word for word in words):
+                found.append(int(entry))
+    return found
+
+
+def test_a_local_runner_that_dies_at_its_start_is_tried_less_and_less_often_and_shown(tmp_path: Path) -> None:
+    """No loop: pauses grow, and each death is told as an event with its cause."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("git", "sh", "ssh", "env"):
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    here = Stand(tmp_path, "--executor", "bubblewrap")  # which is not on this PATH: no runner can start
+    old = os.environ["PATH"]
+    os.environ["PATH"] = str(programs)
+    try:
+        here.up("1:1")
+    finally:
+        os.environ["PATH"] = old
+    try:
+        start = time.monotonic()
+        told = until(lambda: len(_failures(here)) >= 3 and _failures(here), "three deaths to be told", timeout_s=40)
+        assert time.monotonic() - start > 1.0, "it is started again at once, then after a second"
+        assert all("local-1 ended with exit code" in cause for cause in told)
+        assert "it is started again in 1 s" in told[1]
+        assert "it is started again in 2 s" in told[2]
+    finally:
+        here.close()
+
+
+def _failures(here: Stand) -> list[str]:
+    """The causes of `runner.failed` events so far."""
+    lines = stream(here, "/api/v1/events?since=0", seconds=1.0)
+    events = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    return [event["cause"] for event in events if event["kind"] == "runner.failed"]
+
+
+def stream(here: Stand, path: str, seconds: float) -> list[str]:
+    """The lines of an answer that does not end, as they come within so many seconds."""
+    lines = []
+    request = urllib.request.Request(here.url + path, headers={"Authorization": f"Bearer {here.token}"})
+    with contextlib.suppress(TimeoutError), urllib.request.urlopen(request, timeout=seconds) as answer:
+        lines.extend(line.decode().rstrip("\n") for line in answer)
+    return lines
+
+
+def test_up_stopped_and_started_again_goes_on_with_what_waits(tmp_path: Path, project: Project, gate: Gate) -> None:
+    """The running job is handed back, the others wait; after the next start each gets its verdict."""
+    project.workflow(gate.script)
+    commits = [project.commit(str(number)) for number in range(4)]
+    project.push()
+    with stand(tmp_path, "--executor", "process") as here:
+        here.up("1:1")
+        here.cli("repo", "add", "demo", str(project.bare))
+        gate.wait_for()
+        assert here.server is not None
+        assert here.server.stop() == 0
+        assert not _runner_processes(here)
+        more = project.commit("while it was away")
+        project.push()
+        gate.open()
+        here.up("1:1")
+        assert attempts(here.verdict(commits[-1])) == [("lost", "local-1"), ("passed", "local-1")]
+        assert here.verdict(more)["state"] == "passed"
+
+
+# -- people ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_running_job_is_cancelled_with_everything_it_started(tmp_path: Path, project: Project) -> None:
+    """The command says so, the attempt tells who and why, its processes are gone, `wait` gives 1."""
+    mark = tmp_path / "mark"
+    project.workflow(f"sleep 4732.25 & touch {mark}; sleep 4732.25", "echo never")
+    commit = project.commit()
+    project.push()
+    with stand(tmp_path) as here:
+        here.serve()
+        here.runner("r1", "--executor", "process")
+        here.watch(project)
+        until(mark.exists, "the job to run")
+        [build] = here.builds(commit=commit)
+        here.cli("cancel", str(build["id"]))
+        ended = here.verdict(commit, timeout_s=20)
+        [attempt] = ended["jobs"][0]["attempts"]
+        assert (ended["state"], attempt["state"]) == ("cancelled", "cancelled")
+        assert "cancel" in attempt["reason"]
+        assert b"never" not in here.log(ended)
+        assert here.cli("wait", str(build["id"]), check=False).returncode == 1
+        assert here.cli("cancel", str(build["id"]), check=False).returncode in (0, 1)
+        status = subprocess.run(["pgrep", "-f", "^sleep 4732.25"], capture_output=True, check=False)
+        assert status.returncode == 1, status.stdout
+
+
+def test_one_job_of_a_build_runs_again_and_those_that_need_it_follow(tmp_path: Path, project: Project) -> None:
+    """`rerun --job` adds an attempt to that job; one beside it keeps its only attempt."""
+    flag = tmp_path / "flag"
+    steps = "    runs-on: linux\n    steps:\n      - run: "
+    project.write(
+        {
+            ".mainstay/ci.yml": "on: push\njobs:\n"
+            f"  lint:\n{steps}echo lint\n  test:\n{steps}test -e {flag}\n"
+            f"  ship:\n    needs: test\n{steps}echo ship\n"
+        }
+    )
+    commit = project.commit()
+    project.push()
+    with stand(tmp_path) as here:
+        here.serve()
+        here.runner("r1", "--executor", "process")
+        here.watch(project)
+        build = here.verdict(commit)
+        assert {job["key"]: job["state"] for job in build["jobs"]} == {
+            "lint": "passed",
+            "test": "failed",
+            "ship": "skipped",
+        }
+        flag.touch()
+        here.cli("rerun", f"demo#{build['number']}", "--job", "test")
+        assert here.cli("wait", str(build["id"]), "--timeout", "30").returncode == 0
+        again = {job["key"]: job for job in here.build(build["id"])["jobs"]}
+        assert {key: job["state"] for key, job in again.items()} == {
+            "lint": "passed",
+            "test": "passed",
+            "ship": "passed",
+        }
+        assert [len(again[key]["attempts"]) for key in ("lint", "test")] == [1, 2]
+
+
+def test_a_fresh_tip_goes_before_a_backlog_of_a_hundred_commits(tmp_path: Path, project: Project) -> None:
+    """The tip of a long push is tested first, and a tip that is pushed meanwhile does not wait for the rest."""
+    project.workflow("sleep 0.05")
+    project.commit("root")
+    project.push()
+    with stand(tmp_path) as here:
+        here.serve()
+        here.watch(project)
+        until(here.builds, "the first build")
+        commits = [project.commit(str(number)) for number in range(100)]
+        project.push()
+        until(lambda: len(here.builds()) == 101, "all builds")
+        here.runner("r1", "--executor", "process")
+        until(lambda: len(here.builds(state="passed")) >= 5, "some of them to be tested")
+        git(project.clone, "checkout", "-q", "-b", "fresh")
+        fresh = project.commit("fresh")
+        project.push("fresh")
+        assert here.verdict(fresh)["state"] == "passed"
+        before = len(here.builds(state="passed"))
+        assert before < 60, f"{before} of the backlog went before the fresh tip"
+        assert here.builds(commit=commits[-1])[0]["state"] == "passed"
+        assert here.builds(commit=commits[20])[0]["state"] != "passed", "the backlog is worked off back to front"
+
+
+# -- where repositories live -------------------------------------------------------------------------------------------
+
+
+def test_a_push_to_our_own_git_server_is_answered_when_its_build_is_stored(tmp_path: Path, project: Project) -> None:
+    """`repo add NAME` without a URL; people push to it with their token and clone from it."""
+    with stand(tmp_path) as here:
+        here.serve()
+        here.cli("repo", "add", "mine")
+        url = here.url.replace("//", f"//any:{here.token}@") + "/git/mine.git"
+        git(project.clone, "remote", "set-url", "origin", url)
+        project.workflow("echo pushed")
+        for number in range(3):
+            commit = project.commit(str(number))
+            project.push("HEAD:main")
+            assert [build["commit"] for build in here.builds(commit=commit)] == [commit], "stored before git returned"
+        here.runner("r1", "--executor", "process")
+        assert here.verdict(commit)["state"] == "passed"
+        git(tmp_path, "clone", "-q", "-b", "main", url, "cloned")
+        assert git(tmp_path / "cloned", "rev-parse", "HEAD") == commit
+        wrong = here.url.replace("//", "//any:nonsense@") + "/git/mine.git"
+        for command in (("push", wrong, "HEAD:main"), ("ls-remote", wrong)):
+            with pytest.raises(AssertionError, match=r"Authentication failed|could not read|401|403"):
+                git(project.clone, *command)
+
+
+class Sshd:
+    """A real sshd on loopback that lets one key read one repository."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        self.folder = folder
+        folder.mkdir()
+        self.program = program
+        self.port = _free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        self.authorized = folder / "authorized_keys"
+        self.authorized.touch()
+
+    def start(self) -> None:
+        """With a new host key each time."""
+        (self.folder / "host").unlink(missing_ok=True)
+        key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / "host")]
+        subprocess.run(key, check=True, stdin=subprocess.DEVNULL)
+        config = self.folder / "config"
+        config.write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\nUsePAM no\n"
+            f"AuthorizedKeysFile {self.authorized}\nStrictModes no\nPasswordAuthentication no\n"
+            "KbdInteractiveAuthentication no\nPermitRootLogin yes\n"
+        )
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen([self.program, "-D", "-e", "-f", str(config)], stdout=log, stderr=log)
+        until(self._answers, "sshd to answer")
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        done = subprocess.run(["ssh-keyscan", "-p", str(self.port), "127.0.0.1"], capture_output=True, check=False)
+        return bool(done.stdout)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if program is None or shutil.which("ssh-keyscan") is None:
+        pytest.skip("the program sshd is not here (package openssh-server)")
+    made = Sshd(tmp_path / "sshd", program)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_a_private_repository_is_read_with_its_own_deploy_key(tmp_path: Path, project: Project, sshd: Sshd) -> None:
+    """Without the key the error is shown; with it every push is tested; a host that changed its key is refused."""
+    project.workflow("echo private")
+    first = project.commit("first")
+    project.push()
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    with stand(tmp_path) as here:
+        here.serve()
+        here.runner("r1", "--executor", "process")
+        here.cli("repo", "add", "private", f"ssh://{user}@127.0.0.1:{sshd.port}{project.bare}", "--poll", "1")
+        public = here.cli("repo", "key", "private").stdout.strip()
+        assert public.startswith("ssh-ed25519 ")
+
+        def error() -> str | None:
+            found: str | None = here.call("GET", "/repositories/private")["error"]
+            return found
+
+        assert "denied" in until(error, "the refusal to be shown").lower()
+        sshd.authorized.write_text(f"restrict {public}\n")
+        assert here.verdict(first)["state"] == "passed"
+        until(lambda: error() is None, "the error to go")
+        second = project.commit("second")
+        project.push()
+        assert here.verdict(second)["state"] == "passed"
+        assert here.cli("repo", "key", "private").stdout.strip() == public
+        assert not list(here.data.rglob("*key-*")), "the private half lies in no file"
+        sshd.stop()
+        sshd.start()
+        third = project.commit("third")
+        project.push()
+        assert "host key" in until(error, "the changed host key to be refused").lower()
+        assert not here.builds(commit=third)
+
+
+# -- safekeeping -------------------------------------------------------------------------------------------------------
+
+SUITE = """import unittest
+
+class T(unittest.TestCase):
+    def test_one(self):
+        print("one")
+
+    def test_two(self):
+        self.fail("two")
+"""
+
+
+def test_a_backup_of_a_live_server_brings_everything_back_elsewhere(tmp_path: Path, project: Project) -> None:
+    """Builds, logs and tests; and the restored server goes on testing, and takes the same token."""
+    project.write({"tests/test_t.py": SUITE})
+    first = project.commit("first")
+    project.push()
+    with stand(tmp_path) as here:
+        here.serve()
+        here.runner("r1", "--executor", "process")
+        here.watch(project)
+        before = here.verdict(first)
+        log = here.log(before)
+        assert before["jobs"][0]["tests"] == {"passed": 1, "failed": 1, "error": 0, "skipped": 0}
+        later = [project.commit(str(number)) for number in range(5)]
+        project.push()
+        file = tmp_path / "backup.tar.zst"
+        here.cli("backup", str(file))
+        for commit in later:
+            here.verdict(commit)
+        token, runner_token = here.token, here.runner_token
+    folder = tmp_path / "elsewhere"
+    with stand(folder) as there:
+        there.cli("restore", str(file))
+        there.serve()
+        there.runner_token = runner_token
+        after = there.build(before["id"])
+        for each in (before, after):
+            each.pop("url")
+        assert after == before
+        assert there.log(after) == log
+        assert there.call("GET", "/repositories/demo/tests")["items"]
+        assert there.raw("GET", "/api/v1/builds", None, Authorization=f"Bearer {token}")[0] == 200
+        there.runner("r1", "--executor", "process")  # what it ran when the backup was made it has lost
+        newest = project.commit("newest")
+        project.push()
+        assert there.verdict(newest)["state"] == "failed"
+        assert {there.verdict(commit)["state"] for commit in later} == {"failed"}
+
+
+def test_a_process_that_is_told_to_stop_while_people_look_on_stops_soon(tmp_path: Path, project: Project) -> None:
+    """Open streams, followed logs and long polls are ended by the server, not waited for."""
+    project.workflow("echo hello")
+    commit = project.commit()
+    project.push()
+    with stand(tmp_path) as here:
+        here.serve()
+        here.runner("r1", "--executor", "process")
+        here.watch(project)
+        here.verdict(commit)
+        paths = ("/api/v1/events", "/api/v1/events?since=0", "/api/v1/builds/1?wait=300")
+        readers = [threading.Thread(target=stream, args=(here, path, 30.0), daemon=True) for path in paths]
+        for reader in readers:
+            reader.start()
+        assert here.server is not None
+        time.sleep(0.5)
+        start = time.monotonic()
+        assert here.server.stop() == 0
+        took = time.monotonic() - start
+        for reader in readers:
+            reader.join(10)
+            assert not reader.is_alive()
+        assert took < 2.5, f"it took {took:.1f} s"
+        assert "Traceback" not in here.server.output, here.server.output
+
+
+def test_the_runner_process_needs_no_word_from_anybody_to_say_what_is_wrong(tmp_path: Path) -> None:
+    """A wrong token or a wrong address end it at once, with words and a code that scripts can tell apart."""
+    with stand(tmp_path) as here:
+        here.serve()
+        wrong = Process(
+            *("mainstay.runner", "--server", here.url, "--name", "r1", "--data", str(tmp_path / "r1")),
+            data=here.data,
+            env={"MAINSTAY_RUNNER_TOKEN": "mst_runner_nonsense"},
+        )
+        assert wrong.process.wait(20) == 4
+        until(lambda: "runner-token" in wrong.output, "what to do")
