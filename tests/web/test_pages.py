@@ -218,6 +218,14 @@ def test_pages_need_a_sign_in_where_reading_is_not_public(closed_site: Site) -> 
     assert closed_site.page("/").status_code == 200
 
 
+def test_through_a_proxy_nobody_reads_before_signing_in(site: Site) -> None:
+    """All the world would come from the loopback address, for which reading was left open."""
+    assert site.page("/").status_code == 200
+    for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+        answer = site.client.get("/", headers={"Accept": "text/html", name: "203.0.113.9"}, follow_redirects=False)
+        assert answer.status_code in (303, 401)
+
+
 def test_a_sign_in_link_works_once(site: Site) -> None:
     from mainstay.web.access import sign_in_link
 

@@ -18,6 +18,9 @@ from mainstay.web.options import site_of
 
 COOKIE = "mainstay_session"
 
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+"""Headers by which a proxy says that somebody else asks."""
+
 
 def token_of(request: Request) -> str | None:
     """The token of the Authorization header: a bearer token, or the password (or user name) of basic auth."""
@@ -79,7 +82,9 @@ async def reader(request: Request) -> Identity | None:
         return person
     if token_of(request) is not None:
         return await api_identity(request)
-    if not site_of(request).options.public_reading:
+    # Behind a proxy all the world comes from this machine, for which reading was left open.
+    through_proxy = any(name in request.headers for name in FORWARDED)
+    if through_proxy or not site_of(request).options.public_reading:
         raise NotSignedIn("sign in to read this")
     return None
 
