@@ -91,6 +91,13 @@ class Dispatch:
                 return Orders(assign=assigned)
         return (await self._greet(runner_id, message)).orders
 
+    def expect(self) -> None:
+        """Work is about to be stored: have a turn wait behind it, so that on SQLite both share one commit.
+
+        A turn that comes too early finds nothing; the one that the new jobs wake finds them.
+        """
+        self._work.set()
+
     def close(self) -> None:
         """Answer every open poll with nothing, and later ones at once."""
         self._closing = True

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -59,13 +59,21 @@ class Intake:
     """All watchers of this server."""
 
     def __init__(
-        self, database: Database, repositories_: Repositories, planner: Planner, starts: Starts, clock: Clock
+        self,
+        database: Database,
+        repositories_: Repositories,
+        planner: Planner,
+        starts: Starts,
+        clock: Clock,
+        expect: Callable[[], None] = lambda: None,
     ) -> None:
+        """`expect` is called when jobs are about to be stored."""
         self._database = database
         self._repositories = repositories_
         self._clock = clock
         self._planner = planner
         self._starts = starts
+        self._expect = expect
         self._refs = RefWatcher(self._noticed)
         self._watched: dict[int, _Watched] = {}
         self._running = False
@@ -262,6 +270,7 @@ class Intake:
             if index == len(parts) - 1:  # the reached place moves with the last of its builds
                 note = intake_flow.note(move, forced=forced, built=count)
                 arrived = _Arrived(move, noticed_by, len(fresh), note)
+            self._expect()
             await self._database.write(_store, repository, commits, new, arrived, self._clock.now())
 
     async def _builds_of(

@@ -76,7 +76,7 @@ class Engine:
         self.mirrors = self.repositories.mirrors
         self.planner = Planner()
         self.starts = Starts(database, self.repositories, self.planner, self.clock, self.wake)
-        self.intake = Intake(database, self.repositories, self.planner, self.starts, self.clock)
+        self.intake = Intake(database, self.repositories, self.planner, self.starts, self.clock, self.dispatch.expect)
         self.upkeep = Upkeep(database, self.clock, self.wake)
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
         self.fleet: Fleet | None = None

@@ -109,7 +109,9 @@ class Starts:
             (source, text): cron.next_after(cron.parse(text), now)
             for source, text in await self._planner.schedules(mirror, commit)
         }
-        await self._database.write(schedules.replace, repository.id, found)
+        known = await self._database.read(schedules.of_repository, repository.id)
+        if {(each.source, each.cron) for each in known} != found.keys():
+            await self._database.write(schedules.replace, repository.id, found)
 
     async def _commit(self, repository: Repository, mirror: Mirror, ref: str | None) -> tuple[str, Commit]:
         """A ref's whole name and the commit it stands at; without a ref the default branch."""
