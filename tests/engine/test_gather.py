@@ -21,7 +21,7 @@ def test_questions_that_come_during_an_answer_share_the_next_one() -> None:
     async def ask() -> list[int | BaseException]:
         gathered = Gathered(answer)
         first = asyncio.create_task(gathered.ask(0))
-        while not rounds:
+        while not rounds:  # noqa: ASYNC110
             await asyncio.sleep(0)
         others = [asyncio.create_task(gathered.ask(number)) for number in (1, 2, 3)]
         given_up = asyncio.create_task(gathered.ask(4))

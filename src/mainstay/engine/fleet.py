@@ -233,6 +233,7 @@ class Fleet:
         member.process = None
         if member.ending:
             self._members.pop(member.name, None)
+            await self._database.write(runners.retire, member.name, self._clock.now())
         else:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             await self._died(member, how)

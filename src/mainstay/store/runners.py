@@ -98,3 +98,10 @@ def owned_by(tx: Tx, runner_id: int, token_id: int) -> bool:
         runners.c.id == runner_id, runners.c.token_id == token_id, runners.c.removed_at.is_(None)
     )
     return tx.conn.execute(query).first() is not None
+
+
+def retire(tx: Tx, name: str, now: datetime) -> None:
+    """Take a runner that was ended on purpose off the list, unless it still holds something. Hello brings it back."""
+    held = select(attempts.c.id).where(attempts.c.runner_id == runners.c.id, attempts.c.state == "running").exists()
+    tx.conn.execute(update(runners).where(runners.c.name == name, ~held).values(removed_at=now))
+    tx.wake("runners")
