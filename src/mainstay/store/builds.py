@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from mainstay.model.build import NewBuild
 from mainstay.model.errors import NotFound
@@ -67,11 +67,13 @@ _columns = (
 
 
 _with_repository = select(*_columns).join(repositories, repositories.c.id == builds.c.repository_id)
+_one = _with_repository.where(builds.c.id == bindparam("which"))
+_many = _with_repository.where(builds.c.id.in_(bindparam("which", expanding=True)))
 
 
 def get(tx: Tx, build_id: int) -> BuildRow:
     """One build. Raises NotFound."""
-    row = tx.conn.execute(_with_repository.where(builds.c.id == build_id)).first()
+    row = tx.conn.execute(_one, {"which": build_id}).first()
     if row is None:
         raise NotFound(f"there is no build with the id {build_id}; `mainstay builds` shows the newest")
     return BuildRow(**row._mapping)
@@ -81,7 +83,7 @@ def get_all(tx: Tx, build_ids: Sequence[int]) -> dict[int, BuildRow]:
     """Builds by their ids; those there are."""
     found: dict[int, BuildRow] = {}
     for part in parts(build_ids):
-        rows = tx.conn.execute(_with_repository.where(builds.c.id.in_(part)))
+        rows = tx.conn.execute(_many, {"which": part})
         found.update({row.id: BuildRow(**row._mapping) for row in rows})
     return found
 
@@ -118,28 +120,28 @@ def add(
     return added
 
 
+_insert = insert(builds).returning(builds.c.id)
+
+
 def _add_one(tx: Tx, repository_id: int, push_id: int | None, build: NewBuild, number: int, now: datetime) -> int:
-    build_id: int = tx.conn.execute(
-        insert(builds)
-        .values(
-            repository_id=repository_id,
-            number=number,
-            commit=build.commit,
-            tree=build.tree,
-            ref=build.ref,
-            event=build.event,
-            workflow=build.plan.workflow,
-            source=build.plan.source,
-            plan=plans.keep(tx, build.plan),
-            push_id=push_id,
-            payload=build.payload,
-            priority=build.priority,
-            trusted=build.trusted,
-            created_at=now,
-            occasion=build.occasion,
-        )
-        .returning(builds.c.id)
-    ).scalar_one()
+    values = {
+        "repository_id": repository_id,
+        "number": number,
+        "commit": build.commit,
+        "tree": build.tree,
+        "ref": build.ref,
+        "event": build.event,
+        "workflow": build.plan.workflow,
+        "source": build.plan.source,
+        "plan": plans.keep(tx, build.plan),
+        "push_id": push_id,
+        "payload": build.payload,
+        "priority": build.priority,
+        "trusted": build.trusted,
+        "created_at": now,
+        "occasion": build.occasion,
+    }
+    build_id: int = tx.conn.execute(_insert, values).scalar_one()
     return build_id
 
 

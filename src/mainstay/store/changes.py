@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from mainstay.model.changes import (
     AddAttempt,
@@ -21,6 +21,12 @@ from mainstay.model.states import AttemptState, JobState
 from mainstay.store import events
 from mainstay.store.database import Tx
 from mainstay.store.schema import attempts, jobs
+
+# Made once: building a statement takes longer than running it. What is set comes with the execution.
+_insert_job = insert(jobs).returning(jobs.c.id)
+_insert_attempt = insert(attempts)
+_update_job = update(jobs).where(jobs.c.id == bindparam("which"))
+_update_attempt = update(attempts).where(attempts.c.id == bindparam("which"))
 
 
 def apply(tx: Tx, changes: Iterable[Change], now: datetime) -> None:
@@ -70,7 +76,7 @@ def job_values(job: NewJob, now: datetime) -> dict[str, object]:
 def add_job(tx: Tx, build_id: int, repository_id: int, job: NewJob, cause: str, now: datetime) -> int:
     """Store a job, and its first attempt when it is queued; give the job's id."""
     values = job_values(job, now) | {"build_id": build_id, "repository_id": repository_id, "outputs": {}}
-    job_id: int = tx.conn.execute(insert(jobs).values(**values).returning(jobs.c.id)).scalar_one()
+    job_id: int = tx.conn.execute(_insert_job, values).scalar_one()
     if job.state == JobState.QUEUED:
         add_attempt(tx, job_id, 1, cause, now)
     return job_id
@@ -78,22 +84,21 @@ def add_job(tx: Tx, build_id: int, repository_id: int, job: NewJob, cause: str, 
 
 def add_attempt(tx: Tx, job_id: int, number: int, cause: str, now: datetime) -> None:
     """Queue an attempt and wake whoever hands out work."""
-    tx.conn.execute(
-        insert(attempts).values(
-            job_id=job_id,
-            number=number,
-            state=AttemptState.QUEUED.value,
-            cause=cause,
-            queued_at=now,
-            steps=[],
-            tests={},
-        )
-    )
+    values = {
+        "job_id": job_id,
+        "number": number,
+        "state": AttemptState.QUEUED.value,
+        "cause": cause,
+        "queued_at": now,
+        "steps": [],
+        "tests": {},
+    }
+    tx.conn.execute(_insert_attempt, values)
     tx.wake("queue")
 
 
 def _fill_job(tx: Tx, change: FillJob, now: datetime) -> None:
-    tx.conn.execute(update(jobs).where(jobs.c.id == change.job_id).values(**job_values(change.job, now)))
+    tx.conn.execute(_update_job, job_values(change.job, now) | {"which": change.job_id})
     if change.job.state == JobState.QUEUED:
         tried = select(func.max(attempts.c.number)).where(attempts.c.job_id == change.job_id)
         add_attempt(tx, change.job_id, (tx.conn.execute(tried).scalar() or 0) + 1, change.cause, now)
@@ -105,10 +110,11 @@ def _move_job(tx: Tx, change: MoveJob, now: datetime) -> None:
         "reason": change.reason,
         "waits_for": change.waits_for,
         "changed_at": now,
+        "which": change.job_id,
     }
     if change.outputs is not None:
         values["outputs"] = change.outputs
-    tx.conn.execute(update(jobs).where(jobs.c.id == change.job_id).values(**values))
+    tx.conn.execute(_update_job, values)
 
 
 def _end_attempt(tx: Tx, change: EndAttempt) -> None:
@@ -120,6 +126,7 @@ def _end_attempt(tx: Tx, change: EndAttempt) -> None:
         "lease_until": None,
         "source_tokens": None,
         "log_notice": change.log_notice,
+        "which": change.attempt_id,
     }
     if change.started_at is not None:
         values["started_at"] = change.started_at
@@ -133,7 +140,7 @@ def _end_attempt(tx: Tx, change: EndAttempt) -> None:
         values["summary"] = change.summary
     if change.tests is not None:
         values["tests"] = change.tests
-    tx.conn.execute(update(attempts).where(attempts.c.id == change.attempt_id).values(**values))
+    tx.conn.execute(_update_attempt, values)
     tx.wake(f"log:{change.attempt_id}")
 
 

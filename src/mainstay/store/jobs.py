@@ -71,19 +71,31 @@ def job_of(row: Any, tries: Iterable[Attempt]) -> Job:
     )
 
 
-def _jobs(tx: Tx, query: Select[Any]) -> list[Job]:
-    rows = tx.conn.execute(query).all()
+# Made once: building a statement takes longer than running it.
+_one_job = select(jobs).where(jobs.c.id == bindparam("which"))
+_jobs_of_build = select(jobs).where(jobs.c.build_id == bindparam("which")).order_by(jobs.c.position, jobs.c.id)
+_jobs_of_attempts = select(jobs).where(
+    jobs.c.id.in_(select(attempts.c.job_id).where(attempts.c.id.in_(bindparam("which", expanding=True))))
+)
+_attempts_of_jobs = (
+    select(attempts)
+    .where(attempts.c.job_id.in_(bindparam("which", expanding=True)))
+    .order_by(attempts.c.job_id, attempts.c.number)
+)
+
+
+def _jobs(tx: Tx, query: Select[Any], which: int | Sequence[int]) -> list[Job]:
+    rows = tx.conn.execute(query, {"which": which}).all()
     tries: dict[int, list[Attempt]] = {row.id: [] for row in rows}
     for part in parts(list(tries)):
-        found = select(attempts).where(attempts.c.job_id.in_(part)).order_by(attempts.c.job_id, attempts.c.number)
-        for row in tx.conn.execute(found):
+        for row in tx.conn.execute(_attempts_of_jobs, {"which": part}):
             tries[row.job_id].append(attempt_of(row))
     return [job_of(row, tries[row.id]) for row in rows]
 
 
 def get(tx: Tx, job_id: int) -> Job:
     """One job with all its attempts. Raises NotFound."""
-    found = _jobs(tx, select(jobs).where(jobs.c.id == job_id))
+    found = _jobs(tx, _one_job, job_id)
     if not found:
         raise NotFound(f"there is no job with the id {job_id}")
     return found[0]
@@ -91,26 +103,24 @@ def get(tx: Tx, job_id: int) -> Job:
 
 def of_build(tx: Tx, build_id: int) -> list[Job]:
     """The jobs of a build in order, with their attempts."""
-    return _jobs(tx, select(jobs).where(jobs.c.build_id == build_id).order_by(jobs.c.position, jobs.c.id))
+    return _jobs(tx, _jobs_of_build, build_id)
 
 
 def of_attempts(tx: Tx, attempt_ids: Sequence[int]) -> dict[int, tuple[Job, Attempt]]:
     """Jobs with those of their attempts that are meant, by the attempt's id. Unknown ones are left out."""
     found: dict[int, tuple[Job, Attempt]] = {}
     for part in parts(attempt_ids):
-        owners = select(attempts.c.job_id).where(attempts.c.id.in_(part))
-        for job in _jobs(tx, select(jobs).where(jobs.c.id.in_(owners))):
+        for job in _jobs(tx, _jobs_of_attempts, part):
             found.update({each.id: (job, each) for each in job.attempts if each.id in part})
     return found
 
 
 def of_attempt(tx: Tx, attempt_id: int) -> tuple[Job, Attempt]:
     """A job and the one of its attempts that is meant. Raises NotFound."""
-    job_id = tx.conn.execute(select(attempts.c.job_id).where(attempts.c.id == attempt_id)).scalar()
-    if job_id is None:
+    found = of_attempts(tx, [attempt_id])
+    if not found:
         raise NotFound(f"there is no attempt with the id {attempt_id}")
-    job = get(tx, job_id)
-    return job, next(each for each in job.attempts if each.id == attempt_id)
+    return found[attempt_id]
 
 
 def open_states(tx: Tx, build_id: int) -> list[JobState]:
