@@ -141,34 +141,37 @@ class Queued:
     fit: str
 
 
+_queued_fits = select(jobs.c.repository_id, jobs.c.fit).where(jobs.c.state == "queued").distinct()
+_queued = (
+    select(attempts.c.id, attempts.c.job_id, jobs.c.repository_id, jobs.c.priority, jobs.c.fit)
+    .join(jobs, jobs.c.id == attempts.c.job_id)
+    .where(
+        jobs.c.repository_id == bindparam("in_repository"),
+        jobs.c.fit == bindparam("fit"),
+        jobs.c.state == "queued",
+        attempts.c.state == "queued",
+    )
+    .order_by(jobs.c.priority.desc(), jobs.c.id)
+    .limit(bindparam("most"))
+)
+_running = select(jobs.c.repository_id, func.count()).where(jobs.c.state == "running").group_by(jobs.c.repository_id)
+
+
 def queued_fits(tx: Tx) -> list[tuple[int, str]]:
     """The different (repository, labels) among the queued jobs."""
-    query = select(jobs.c.repository_id, jobs.c.fit).where(jobs.c.state == "queued").distinct()
-    return [(row.repository_id, row.fit) for row in tx.conn.execute(query)]
+    return [(row.repository_id, row.fit) for row in tx.conn.execute(_queued_fits)]
 
 
 def queued(tx: Tx, repository_id: int, fit: str, limit: int) -> list[Queued]:
     """The next queued attempts of one repository that ask for the same labels; locked, skipping what others hold."""
-    query = (
-        select(attempts.c.id, attempts.c.job_id, jobs.c.repository_id, jobs.c.priority, jobs.c.fit)
-        .join(jobs, jobs.c.id == attempts.c.job_id)
-        .where(
-            jobs.c.repository_id == repository_id,
-            jobs.c.fit == fit,
-            jobs.c.state == "queued",
-            attempts.c.state == "queued",
-        )
-        .order_by(jobs.c.priority.desc(), jobs.c.id)
-        .limit(limit)
-    )
-    rows = tx.conn.execute(for_update_skip_locked(tx, query, of=jobs))
+    asked = {"in_repository": repository_id, "fit": fit, "most": limit}
+    rows = tx.conn.execute(for_update_skip_locked(tx, _queued, of=jobs), asked)
     return [Queued(row.id, row.job_id, row.repository_id, row.priority, row.fit) for row in rows]
 
 
 def running_by_repository(tx: Tx) -> dict[int, int]:
     """How many jobs of each repository run now."""
-    query = select(jobs.c.repository_id, func.count()).where(jobs.c.state == "running").group_by(jobs.c.repository_id)
-    return {row[0]: row[1] for row in tx.conn.execute(query)}
+    return {row[0]: row[1] for row in tx.conn.execute(_running)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,13 @@ _give_attempt = (
 )
 
 
+_start_jobs = (
+    update(jobs)
+    .where(jobs.c.id.in_(bindparam("which", expanding=True)))
+    .values(state="running", reason=None, changed_at=bindparam("now"))
+)
+
+
 def claim(tx: Tx, claims: Sequence[Claim], lease_until: datetime, now: datetime) -> dict[int, str]:
     """Give queued attempts to runners; for each attempt the token that opens its repository while it lives."""
     given = {each.attempt_id: _source_token(each.attempt_id) for each in claims}
@@ -209,8 +219,7 @@ def claim(tx: Tx, claims: Sequence[Claim], lease_until: datetime, now: datetime)
     ]
     tx.conn.execute(_give_attempt, values)
     for part in parts([each.job_id for each in claims]):
-        moved = update(jobs).where(jobs.c.id.in_(part)).values(state="running", reason=None, changed_at=now)
-        tx.conn.execute(moved)
+        tx.conn.execute(_start_jobs, {"which": part, "now": now})
     return given
 
 
@@ -225,15 +234,13 @@ class Held:
 
 
 _held = select(attempts.c.id, attempts.c.runner_id, attempts.c.lease_until, attempts.c.cancel_reason).where(
-    attempts.c.state == "running"
+    attempts.c.state == "running", attempts.c.runner_id.in_(bindparam("which", expanding=True))
 )
 
 
 def held_by(tx: Tx, runner_ids: Sequence[int]) -> list[Held]:
     """The running attempts that runners hold."""
-    return [
-        Held(*row) for part in parts(runner_ids) for row in tx.conn.execute(_held.where(attempts.c.runner_id.in_(part)))
-    ]
+    return [Held(*row) for part in parts(runner_ids) for row in tx.conn.execute(_held, {"which": part})]
 
 
 def renew(tx: Tx, attempt_ids: Sequence[int], lease_until: datetime) -> None:
@@ -365,11 +372,14 @@ def not_running(tx: Tx, attempt_ids: Sequence[int]) -> list[int]:
     return [key for key in attempt_ids if key not in wanted]
 
 
+_limits = select(jobs.c.id, jobs.c.time_limit_s).where(jobs.c.id.in_(bindparam("which", expanding=True)))
+
+
 def time_limits(tx: Tx, job_ids: Sequence[int]) -> dict[int, float]:
     """Seconds that jobs may run, by the job's id."""
     found: dict[int, float] = {}
     for part in parts(job_ids):
-        rows = tx.conn.execute(select(jobs.c.id, jobs.c.time_limit_s).where(jobs.c.id.in_(part)))
+        rows = tx.conn.execute(_limits, {"which": part})
         found.update({row.id: row.time_limit_s for row in rows})
     return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from mainstay.store.database import Tx
 from mainstay.store.schema import attempts, log_pieces
@@ -30,10 +30,14 @@ class Piece:
     blob: str | None
 
 
+_place = select(attempts.c.id, attempts.c.runner_id, attempts.c.state, attempts.c.log_bytes).where(
+    attempts.c.id == bindparam("which")
+)
+
+
 def place(tx: Tx, attempt_id: int) -> Place | None:
     """How far the log of an attempt is stored; None when there is no such attempt."""
-    query = select(attempts.c.id, attempts.c.runner_id, attempts.c.state, attempts.c.log_bytes)
-    row = tx.conn.execute(query.where(attempts.c.id == attempt_id)).first()
+    row = tx.conn.execute(_place, {"which": attempt_id}).first()
     return None if row is None else Place(*row)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from mainstay.model.errors import NotFound
 from mainstay.model.runner import Runner
@@ -42,12 +42,16 @@ def row(tx: Tx, runner_id: int) -> Any:
     return found
 
 
+_rows = select(runners).where(
+    runners.c.id.in_(bindparam("which", expanding=True)), runners.c.removed_at.is_(None)
+)  # made once: it is asked for with every poll
+
+
 def rows(tx: Tx, runner_ids: Sequence[int]) -> dict[int, Any]:
     """The stored rows of runners by their ids; those there are."""
     found: dict[int, Any] = {}
     for part in parts(runner_ids):
-        query = select(runners).where(runners.c.id.in_(part), runners.c.removed_at.is_(None))
-        found.update({row.id: row for row in tx.conn.execute(query)})
+        found.update({row.id: row for row in tx.conn.execute(_rows, {"which": part})})
     return found
 
 
