@@ -136,3 +136,22 @@ async def test_without_groups_the_number_of_processes_is_limited_for_a_plain_use
     if process.returncode:
         pytest.skip(f"that interpreter does not do: {problems.decode()[-200:]}")
     assert b"'NPROC': " in output
+
+
+@needs_pids
+async def test_jobs_without_a_group_of_their_own_share_the_shelter_also_after_the_zygote_died(groups: Groups) -> None:
+    async with zygote() as one:
+        one.confine(groups.shelter(processes=300))
+        for number in range(2):
+            keeper = await one.keeper(f"owner:{number}", groups.open(str(number), JobLimits()))
+            _, printed = await step(keeper, "/bin/sh", "-c", "grep pids /proc/self/cgroup || cat /proc/self/cgroup")
+            assert printed.decode().strip().endswith("/all")
+            await keeper.end()
+            assert one.pid is not None
+            os.kill(one.pid, 9)
+        own = groups.open("own", JobLimits(processes=20))
+        keeper = await one.keeper("owner:own", own)
+        _, printed = await step(keeper, "/bin/sh", "-c", "grep pids /proc/self/cgroup || cat /proc/self/cgroup")
+        assert printed.decode().strip().endswith("/own")
+        await keeper.end()
+        assert own.remove()

@@ -230,6 +230,30 @@ def test_forking_for_ever_is_stopped_by_the_limit_and_every_process_ends(arena: 
     arena.passes_the_next()
 
 
+@pytest.mark.parametrize("executor", ["process", "bubblewrap"])
+def test_forking_for_ever_without_any_limit_in_the_workflow_leaves_the_runner_and_the_machine_alone(
+    tmp_path: Path, executor: str
+) -> None:
+    """All jobs of a runner together have a limit that the runner itself is not under."""
+    if not _counts_processes():
+        pytest.skip("no control group for processes can be made here")
+    if executor == "bubblewrap" and shutil.which("bwrap") is None:
+        pytest.skip("the program bwrap is not here (package bubblewrap)")
+    project = Project(tmp_path / "repositories")
+    project.write({"kept/file": "original\n"})
+    project.workflow("true")
+    project.commit("root")
+    project.push()
+    with stand(tmp_path) as here:
+        here.serve()
+        runner = here.runner("r1", "--executor", executor, "--processes", "200")
+        here.watch(project)
+        arena = Arena(here, project, runner, tmp_path)
+        arena.does("bomb() { sleep 4717.25 & bomb | bomb & }; bomb; sleep 4717.25", extra="timeout-minutes: 0.03")
+        assert not alive("4717.25")
+        arena.passes_the_next()
+
+
 def _counts_processes() -> bool:
     return any(
         Path(place).is_dir() and os.access(place, os.W_OK)

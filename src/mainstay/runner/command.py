@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mainstay import __version__
 from mainstay.model.errors import BadInput, MainstayError
-from mainstay.runner.config import Config
+from mainstay.runner.config import MOST_PROCESSES, Config
 from mainstay.runner.loop import Runner
 
 TOKEN = "MAINSTAY_RUNNER_TOKEN"  # noqa: S105  (a variable's name)
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--executor", choices=("process", "bubblewrap"), help="default: the best that works here")
     parser.add_argument("--data", type=Path, metavar="DIR", help="its own folder (default: in the user's data folder)")
     parser.add_argument("--mirrors", type=Path, metavar="DIR", help="the server's mirrors, if they are on this machine")
+    parser.add_argument("--processes", type=int, metavar="N", help="how many all jobs together (default: 8192 or more)")
     parser.add_argument("--once", action="store_true", help="take one job and end")
     parser.add_argument("--verbose", action="store_true", help="log more")
     parser.add_argument("--version", action="version", version=f"mainstay-runner {__version__}")
@@ -64,6 +65,8 @@ def _config(options: argparse.Namespace) -> Config:
         raise BadInput("which server? Give --server URL or set MAINSTAY_URL")
     if not 1 <= options.capacity <= 512:
         raise BadInput(f"--capacity is a number from 1 to 512, not {options.capacity}")
+    if options.processes is not None and options.processes < 64:
+        raise BadInput(f"--processes is a number from 64 on, not {options.processes}")
     return Config(
         server=options.server,
         token=_token(options),
@@ -74,6 +77,7 @@ def _config(options: argparse.Namespace) -> Config:
         executor=options.executor,
         mirrors=options.mirrors,
         once=options.once,
+        processes=options.processes or max(MOST_PROCESSES, 1024 * options.capacity),
     )
 
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from mainstay.runner.environment import architecture
 
+MOST_PROCESSES = 8192
+"""Of all jobs together: far above what jobs need, far below what a machine can bear."""
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -25,6 +28,9 @@ class Config:
     """The server's mirrors, when the server is on this machine and they can be read."""
     once: bool = False
     """Take one job and end."""
+    processes: int = MOST_PROCESSES
+    """Processes and threads that all jobs together may have, where the system can limit them; a job's own limit counts
+    for itself."""
 
 
 def own_labels() -> tuple[str, ...]:

@@ -204,6 +204,7 @@ class Zygote:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._shelter = Group()
         self._line: _Line | None = None
         self._count = 0
         self._keepers: set[Keeper] = set()
@@ -231,6 +232,13 @@ class Zygote:
                 start_new_session=True,  # ctrl-C on a terminal is for the runner, which then ends its jobs in order
             )
         self._line = _Line(ours, self._died)
+        self._shelter.take(self._process.pid)
+
+    def confine(self, shelter: Group) -> None:
+        """Let it, and all that comes of it, belong to this control group (`Groups.shelter`)."""
+        self._shelter = shelter
+        if self._process:
+            shelter.take(self._process.pid)
 
     async def keeper(self, marker: str, group: Group | None = None) -> Keeper:
         """A keeper for one job (about 1 ms). `marker` is the value of MARKER in its steps' environment.

@@ -17,6 +17,8 @@ Rlimits: TypeAlias = Mapping[str, int]
 """Name without `RLIMIT_` (`DATA`, `NPROC`, `FSIZE`, `CORE`, `NOFILE`) to its value; soft and hard alike."""
 
 WANTED = ("memory", "pids")
+SHELTER = "all"
+"""The group of all jobs that have none of their own."""
 FLOOR_BYTES = 64 << 20
 """No limit of ours is below this: the keeper lives under it too."""
 ABANDONED_S = 60.0
@@ -49,6 +51,11 @@ class Group:
     def join(self) -> tuple[str, ...]:
         """Files the keeper writes `0` to at its start: it and all its children belong to the group then."""
         return tuple(str(folder / "cgroup.procs") for folder in self.folders)
+
+    def take(self, pid: int) -> None:
+        """Move a process into the group. What it starts from now on belongs to it too."""
+        for file in self.join:
+            _write(Path(file), str(pid))
 
     def excess(self) -> str | None:
         """Which limit was hit, in words ("killed: over its memory limit of 512 MiB"); None: none was."""
@@ -111,6 +118,15 @@ class Groups:
             settings.setdefault(self.pids / job, {})["pids.max"] = str(limits.processes + 1)  # and the keeper
         made = [folder for folder, values in settings.items() if self._make_job(folder, values)]
         return Group(limits, tuple(made))
+
+    def shelter(self, processes: int) -> Group:
+        """The group that the zygote is to be put into, so that whatever a job starts is in it unless it has its own.
+
+        It keeps a job that forks for ever from taking the machine, at no cost per job. `processes`: of all together.
+        """
+        if self.pids is None or not self._make_job(self.pids / SHELTER, {"pids.max": str(processes)}):
+            return Group()
+        return Group(JobLimits(processes=processes), (self.pids / SHELTER,))
 
     def _make_job(self, folder: Path, values: Mapping[str, str]) -> bool:
         above = _sharing(self.shared)

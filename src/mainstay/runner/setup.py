@@ -63,8 +63,10 @@ async def open_premises(config: Config, server: str) -> Premises:
         (data / name).mkdir(exist_ok=True)
     owner = _identity(data)
     threads = Threads(THREADS_BESIDE + THREADS_PER_JOB * config.capacity)
+    groups = Groups.detect(f"runner-{owner}")  # alone: with cgroup v2 we may have to move, and no child can follow
     zygote = Zygote()
-    await zygote.start()  # first of all: it is forked from a process that is still small
+    await zygote.start()  # early: it is forked from a process that is still small
+    zygote.confine(groups.shelter(config.processes))
     leftovers = await threads.run(end_leftovers, owner)
     if leftovers:
         log.warning("ended %d processes that an earlier run had left", leftovers)
@@ -87,7 +89,7 @@ async def open_premises(config: Config, server: str) -> Premises:
         tools=data / "tools",
         environment=environment.of_machine(os.environ),
         zygote=zygote,
-        groups=await threads.run(Groups.detect, f"runner-{owner}"),
+        groups=groups,
         executor=await threads.run(executors.detect, config.executor, hidden),
         trees=trees,
         fetch=Fetcher(server),
