@@ -37,6 +37,7 @@ def progress(tx: Tx, runner_id: int, attempt_id: int, message: Progress) -> Stor
         return Stored(accepted=False, reason=f"the attempt is {place.state}")
     jobs.record_progress(tx, attempt_id, message.sequence, message.steps, message.commit, message.started_at)
     tx.wake(f"attempt:{attempt_id}")
+    tx.wake(f"build:{jobs.build_of(tx, attempt_id)}")
     return Stored()
 
 

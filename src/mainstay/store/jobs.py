@@ -426,3 +426,9 @@ def count_waiting(tx: Tx) -> int:
         (jobs.c.state == "queued") | ((jobs.c.state == "waiting") & (jobs.c.waits_for == "runner"))
     )
     return tx.conn.execute(query).scalar_one()
+
+
+def build_of(tx: Tx, attempt_id: int) -> int | None:
+    """The build that an attempt belongs to."""
+    query = select(jobs.c.build_id).join(attempts, attempts.c.job_id == jobs.c.id).where(attempts.c.id == attempt_id)
+    return tx.conn.execute(query).scalar()
