@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from mainstay.web.app import create_app
 from mainstay.web.options import Options
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+SWITCH_S = 0.0005
+"""How long one thread may keep the others waiting: a push's way leads through several (Python's own 5 ms add up)."""
 GOODBYE_S = 3
 """Seconds that open requests may take when the server stops."""
 
@@ -71,6 +74,7 @@ class _Server(uvicorn.Server):
 @contextlib.asynccontextmanager
 async def hosted(place: Place) -> AsyncIterator[Running]:
     """A server for as long as the block lasts: it answers inside, and everything of it has ended after."""
+    sys.setswitchinterval(SWITCH_S)
     place.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(place.data), _listening(place) as listener:
         engine = await Engine.open(Config(place.data, place.database, place.blobs))

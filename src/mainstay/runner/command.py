@@ -16,6 +16,8 @@ from mainstay.model.errors import BadInput, MainstayError
 from mainstay.runner.config import MOST_PROCESSES, Config
 from mainstay.runner.loop import Runner
 
+SWITCH_S = 0.0005
+"""How long one thread may keep the others waiting: a job's way leads through several (Python's own 5 ms add up)."""
 TOKEN = "MAINSTAY_RUNNER_TOKEN"  # noqa: S105  (a variable's name)
 
 
@@ -34,6 +36,7 @@ def run(config: Config) -> int:
     """Run a runner in this process. Raises MainstayError when it cannot begin."""
     what = "mainstay-runner %s, process %d: %s for %s, in %s"
     logging.getLogger(__name__).info(what, __version__, os.getpid(), config.name, config.server, config.data)
+    sys.setswitchinterval(SWITCH_S)
     try:
         return asyncio.run(Runner(config).run())
     except OSError as error:

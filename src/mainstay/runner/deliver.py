@@ -25,6 +25,8 @@ PIECE_BYTES = 4 << 20
 """The largest piece of a log; more than the server takes at once is refused."""
 PACE_S = 0.1
 """While a job prints, pieces go out this often, or at once when a lot has gathered."""
+FIRST_S = 0.02
+"""The first piece waits this long: a job that ends within it needs no message but that of its end."""
 MUCH_BYTES = 1 << 20
 COMPRESS_FROM_BYTES = 16 << 10
 TAIL_BYTES = 64 << 10
@@ -83,6 +85,8 @@ class Delivery:
 
     def grew(self) -> None:
         """More of the log is ready, or the attempt has ended (`journal.ended`)."""
+        if self._sent_at == float("-inf"):
+            self._sent_at = asyncio.get_running_loop().time() + FIRST_S - PACE_S
         self._news.set()
 
     def retry_now(self) -> None:
