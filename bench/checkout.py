@@ -7,11 +7,10 @@ compare with git's other ways by themselves: `script/bench trees`.
 import random
 import sys
 import time
-from pathlib import Path
 
 from _figures import Figure, middle, show
 from _place import Api, Floor, folder, push_ns, upped, wait
-from tests.system.stand import Project, git
+from tests.system.stand import Project
 
 FILES = 5900
 ROUNDS = 9
@@ -88,5 +87,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    assert git(Path.cwd(), "--version")
     sys.exit(main())

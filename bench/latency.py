@@ -6,7 +6,6 @@ For both executors, against the floor, in turns. Options: how many pushes (defau
 import sys
 import time
 from collections import defaultdict
-from pathlib import Path
 
 from _figures import Figure, middle, show
 from _place import Api, Floor, folder, push_ns, upped, wait
@@ -116,5 +115,4 @@ def _tell(median: dict[tuple[str, str], float]) -> int:
 
 
 if __name__ == "__main__":
-    assert Path("script/bench").exists(), "run it by script/bench"
     sys.exit(main())
