@@ -1,42 +1,8 @@
-"""A build: one workflow run for one commit and one event."""
+"""A build to come: one workflow run for one commit and one event. A stored one is read by `store.builds`."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
-from mainstay.model.job import Job
 from mainstay.model.plan import Json, Plan
-from mainstay.model.states import BuildState
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """One workflow run. Its state is folded from its jobs when it is read (`flow.build.state`)."""
-
-    id: int
-    number: int
-    """From 1 within its repository."""
-    repository_id: int
-    repository: str
-    commit: str
-    tree: str
-    ref: str
-    """Whole: `refs/heads/main`."""
-    event: str
-    """`push`, `pull_request`, `schedule`, `workflow_dispatch` ..."""
-    workflow: str
-    source: str
-    """Path of the workflow file, or `detected: ...`."""
-    state: BuildState
-    reason: str | None
-    priority: int
-    created_at: datetime
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-    jobs: tuple[Job, ...] = ()
-    payload: dict[str, Json] = field(default_factory=dict)
-    """The event as the `github.event` context shows it."""
-    trusted: bool = True
-    """Whether secrets and trusted caches may reach it (promise 9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +12,15 @@ class NewBuild:
     commit: str
     tree: str
     ref: str
+    """Whole: `refs/heads/main`."""
     event: str
+    """`push`, `pull_request`, `schedule`, `workflow_dispatch` ..."""
     plan: Plan
     payload: dict[str, Json] = field(default_factory=dict)
+    """The event as the `github.event` context shows it."""
     priority: int = 0
     trusted: bool = True
+    """Whether secrets and trusted caches may reach it (promise 9)."""
     occasion: str = ""
     """Why it is not the same as another build of this commit: empty for pushes, the time for schedules."""
     cause: str = "push"
