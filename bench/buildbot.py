@@ -60,7 +60,7 @@ def installed(where: Path) -> Path | None:
 
 def builds() -> int:
     """How many builds have ended."""
-    address = f"http://127.0.0.1:{PORT}/api/v2/builds?complete=true&field=buildid"
+    address = f"http://127.0.0.1:{PORT}/api/v2/builds?complete=true&field=buildid&field=complete"
     with urllib.request.urlopen(address, timeout=30) as answer:
         return len(json.load(answer)["builds"])
 
