@@ -175,6 +175,10 @@ def needed_paths(hidden: Sequence[Path]) -> tuple[Path, ...]:
         found.add(base.parent)
     for home in {Path.home(), Path(os.environ.get("HOME", "/nonexistent"))}:
         found |= {home / ".pyenv", home / ".local/share/uv/python", home / ".local/bin"}
+    # pyenv may lie in another home than ours: a shim on PATH is of no use without the rest of it.
+    for entry in map(Path, os.environ.get("PATH", "").split(os.pathsep)):
+        if entry.name in ("shims", "bin") and (entry.parent / "libexec" / "pyenv").exists():
+            found.add(entry.parent)
     for program in ("uv", "python3", "git"):
         place = shutil.which(program)
         if place:
