@@ -179,38 +179,52 @@ class Job:
 
     async def _open(self) -> _Place | None:
         """Work tree, folders, keeper: made at the same time. None: stopped before that was done."""
-        machine, attempt = self._machine, self.assignment.attempt
-        limits = self.assignment.plan.limits
-        folders = Folders.make(machine.jobs, attempt)
-        group = machine.groups.open(f"job-{attempt}", JobLimits(limits.memory_bytes, limits.processes))
+        machine = self._machine
+        # The tree first: its git is running while the folders are made.
         tree = asyncio.ensure_future(machine.trees.acquire(self.assignment.source, machine.fetch))
-        keeper = asyncio.ensure_future(machine.zygote.keeper(f"{machine.owner}:{attempt}", group))
+        rest = asyncio.ensure_future(self._furnish())
         stopped = asyncio.ensure_future(self._stopping.wait())
-        both = asyncio.gather(tree, keeper)
+        both = asyncio.gather(tree, rest)
         try:
             await asyncio.wait((both, stopped), return_when=asyncio.FIRST_COMPLETED)
             if both.done():
-                got, held = both.result()
-                return _Place(folders, got, held, group)
+                got, (folders, group, keeper) = both.result()
+                return _Place(folders, got, keeper, group)
             return None
         finally:
             stopped.cancel()
             if not both.done() or both.cancelled() or both.exception() is not None:
-                await self._undo(tree, keeper, folders, group)
+                await self._undo(tree, rest)
                 await asyncio.gather(both, return_exceptions=True)  # its end is known from the two
 
-    async def _undo(
-        self, tree: "asyncio.Future[Tree]", keeper: "asyncio.Future[Keeper]", folders: Folders, group: Group
-    ) -> None:
+    async def _furnish(self) -> tuple[Folders, Group, Keeper]:
+        """Everything but the tree, or nothing."""
+        machine, attempt = self._machine, self.assignment.attempt
+        limits = self.assignment.plan.limits
+        folders = Folders.make(machine.jobs, attempt)
+        group: Group | None = None
+        try:
+            group = machine.groups.open(f"job-{attempt}", JobLimits(limits.memory_bytes, limits.processes))
+            return folders, group, await machine.zygote.keeper(f"{machine.owner}:{attempt}", group)
+        except BaseException:
+            self._clear(folders, group)
+            raise
+
+    async def _undo(self, tree: "asyncio.Future[Tree]", rest: "asyncio.Future[tuple[Folders, Group, Keeper]]") -> None:
         """Give back what could be had of a job that does not begin."""
-        for each in (tree, keeper):
+        for each in (tree, rest):
             each.cancel()
-        await asyncio.gather(tree, keeper, return_exceptions=True)
-        if not keeper.cancelled() and keeper.exception() is None:
-            await keeper.result().end()
+        await asyncio.gather(tree, rest, return_exceptions=True)
+        if not rest.cancelled() and rest.exception() is None:
+            folders, group, keeper = rest.result()
+            await keeper.end()
+            self._clear(folders, group)
         if not tree.cancelled() and tree.exception() is None:
             await self._machine.trees.release(tree.result())
-        group.remove()
+
+    def _clear(self, folders: Folders, group: Group | None) -> None:
+        if group is not None:
+            group.remove()
         with suppress(OSError):
             self._machine.trash.throw(folders.root)
             self._machine.trash.soon()
