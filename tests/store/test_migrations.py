@@ -51,7 +51,7 @@ async def test_the_migrations_make_exactly_the_tables_of_the_code(database: Data
     migrated = await database.read(lambda tx: form_of(tx.conn))
     made = await database.write(make_all)
     for name in sorted({*migrated, *made}):
-        assert migrated.get(name) == made.get(name), f"{name} differs between store/schema.py and the migrations"
+        assert migrated.get(name) == made.get(name), f"{name} differs between store/schema/ and the migrations"
 
 
 async def test_the_newest_revision_is_the_one_that_the_start_looks_for() -> None:

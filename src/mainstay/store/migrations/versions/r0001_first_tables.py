@@ -1,4 +1,4 @@
-"""The first tables. What each is for stands in `store/schema.py`; a test compares the two."""
+"""The first tables. What each is for stands in `store/schema/`; a test compares the two."""
 
 import sqlalchemy as sa
 from alembic import op
