@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mainstay.web.pages import ansi, failure
+from mainstay.flow import failure
+from mainstay.web.pages import ansi
 
 
 def shown(data: bytes) -> list[str]:

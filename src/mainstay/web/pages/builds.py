@@ -9,6 +9,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mainstay.flow import failure
 from mainstay.model.errors import NotFound
 from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
@@ -24,7 +25,7 @@ from mainstay.web import listing, logs
 from mainstay.web.access import reader
 from mainstay.web.listing import Line
 from mainstay.web.options import Site, site_of
-from mainstay.web.pages import ansi, failure, marks
+from mainstay.web.pages import ansi, marks
 from mainstay.web.pages.acting import back_to, form_of
 from mainstay.web.pages.ansi import LogLine
 from mainstay.web.pages.forms import Forms, branch

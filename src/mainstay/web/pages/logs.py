@@ -7,6 +7,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from mainstay.flow import failure
+from mainstay.flow.failure import Part
 from mainstay.model.errors import BadInput, NotFound
 from mainstay.model.job import Attempt, Job
 from mainstay.model.states import OPEN_ATTEMPT
@@ -17,9 +19,8 @@ from mainstay.store.views.builds import BuildHead
 from mainstay.web import logs, streams
 from mainstay.web.access import reader
 from mainstay.web.options import Site, site_of
-from mainstay.web.pages import ansi, failure
+from mainstay.web.pages import ansi
 from mainstay.web.pages.ansi import LogLine
-from mainstay.web.pages.failure import Part
 from mainstay.web.pages.forms import Forms
 from mainstay.web.pages.marks import path_of
 from mainstay.web.pages.rendering import Crumb, environment, render, speak
