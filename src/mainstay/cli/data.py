@@ -47,7 +47,8 @@ def backup(file: Path, as_json: bool, **where: Any) -> None:
 def restore(file: Path, as_json: bool, **where: Any) -> None:
     """Fill an empty data folder from a backup.
 
-    The whole file is checked before anything is written. Interrupted, it can be started again.
+    The whole file is checked before anything is written. Interrupted, it can be started again. The backup of an older
+    version is brought up to this one's tables.
 
     \b
     Example: on another machine, and onto PostgreSQL
@@ -55,13 +56,18 @@ def restore(file: Path, as_json: bool, **where: Any) -> None:
     """
     # Imported here: start-up time.
     from mainstay.cli import safekeeping  # noqa: PLC0415
+    from mainstay.store.migrations import HEAD  # noqa: PLC0415
 
     place = safekeeping.place(where)
     kept = safekeeping.restore(place, file.absolute())
     if as_json:
         terminal.print_json(kept)
     else:
-        terminal.output().line(f"Restored {_words(kept)} into {place.data}. Start it: mainstay up")
+        brought = f" and brought its tables from {kept['revision']} to {HEAD}" if kept["revision"] != HEAD else ""
+        made = f"a backup of {kept['created_at'][:10]} by Mainstay {kept['mainstay']}"
+        out = terminal.output()
+        out.line(f"Restored {_words(kept)} into {place.data}.")
+        out.line(f"It was {made}{brought}. Start it: mainstay up")
 
 
 def _words(kept: dict[str, Any]) -> str:

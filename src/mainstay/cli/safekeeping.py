@@ -23,9 +23,9 @@ from mainstay.model.errors import Conflict, NotFound
 from mainstay.store import repositories
 from mainstay.store.backup import Manifest
 from mainstay.store.backup import backup as write_backup
-from mainstay.store.backup import restore as read_backup
 from mainstay.store.blobs import Blobs, open_blobs
 from mainstay.store.database import Database, open_database
+from mainstay.store.restore import restore as read_backup
 
 KEY = "seal.key"
 BUNDLE = "repository-{}.bundle"

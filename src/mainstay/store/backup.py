@@ -1,4 +1,4 @@
-"""A backup of a running server in one file, and back again, also from one kind of database to the other.
+"""A backup of a running server in one file. `store.restore` reads it, also into the other kind of database.
 
 In the archive: `tables/NAME.jsonl` (a row per line, values in the order of the manifest's columns), `blobs/KEY`,
 `attached/NAME` (what the caller adds: the sealing key, bundles of repositories that live here), `manifest.json` last.
@@ -8,12 +8,9 @@ as missing.
 
 import asyncio
 import hashlib
-import os
 import re
 import tempfile
-from base64 import b64decode
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,21 +26,17 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    column,
-    insert,
     select,
-    table,
     type_coerce,
 )
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from mainstay import __version__
-from mainstay.model.errors import BadInput, Conflict, NotFound
+from mainstay.model.errors import BadInput, NotFound
 from mainstay.store import migrations
-from mainstay.store.archive import ArchiveMember, ArchiveReader, ArchiveWriter
+from mainstay.store.archive import ArchiveWriter
 from mainstay.store.content import Blobs, in_words
 from mainstay.store.database import Database, Tx
-from mainstay.store.dialect import reset_counters, storable
 from mainstay.store.retention import referenced_blobs
 from mainstay.store.schema import metadata
 
@@ -51,8 +44,6 @@ FORMAT = 1
 NAMES = re.compile(
     r"manifest\.json|tables/[a-z_]{1,60}\.jsonl|blobs/[0-9a-f]{64}|attached/[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 )
-MANIFEST_BYTES = 1 << 24
-LINE_BYTES = 1 << 28
 BATCH = 500
 """Rows that are read or written at once."""
 
@@ -129,32 +120,6 @@ async def backup(database: Database, blobs: Blobs, file: Path, attached: Mapping
     return manifest
 
 
-async def restore(file: Path, database: Database, blobs: Blobs, attach_to: Path | None = None) -> Manifest:
-    """Fill an empty database and blob store from a backup. Everything in it is checked before anything is written.
-
-    Attached files are written to the folder `attach_to` (mode 0600, never over another file); None: they are left out.
-    When it is interrupted it can be started again: rows come last, in one transaction.
-
-    Raises `BadInput` for a file that is not a whole backup, `Conflict` when a place is not empty, or when the tables of
-    the backup are of another version.
-    """
-    manifest, keys = await asyncio.to_thread(_checked, file)
-    if manifest.revision != migrations.HEAD:
-        raise Conflict(
-            f"The backup {file} was made by Mainstay {manifest.mainstay}, whose tables are of revision"
-            f" {manifest.revision}; this version has {migrations.HEAD}. Restore it with that version, then start this"
-            " one on the same data."
-        )
-    if filled := await database.read(_filled_tables):
-        raise Conflict(f"Cannot restore into {database.where}: it has rows in {', '.join(filled)}. Name an empty one.")
-    async for key in blobs.keys():
-        if key not in keys:
-            raise Conflict("Cannot restore: the blob store holds blobs that are not of this backup. Name an empty one.")
-    await _restore_files(file, blobs, attach_to)
-    await database.write(_load, file, manifest)
-    return manifest
-
-
 def _dump(tx: Tx, folder: Path) -> tuple[dict[str, TableEntry], set[str]]:
     """Write all rows of one snapshot to files; what they hold, and the blobs they refer to."""
     return {each.name: _dump_table(tx, each, folder / each.name) for each in metadata.sorted_tables}, referenced_blobs(
@@ -163,7 +128,7 @@ def _dump(tx: Tx, folder: Path) -> tuple[dict[str, TableEntry], set[str]]:
 
 
 def _dump_table(tx: Tx, source: Table, path: Path) -> TableEntry:
-    kinds = {each.name: _kind(each) for each in source.columns}
+    kinds = {each.name: kind_of(each) for each in source.columns}
     query = select(*(type_coerce(each, RAW[kinds[each.name]]) for each in source.columns))
     digest = hashlib.sha256()
     encoder = msgspec.json.Encoder()
@@ -177,7 +142,8 @@ def _dump_table(tx: Tx, source: Table, path: Path) -> TableEntry:
     return TableEntry(kinds, rows, digest.hexdigest())
 
 
-def _kind(of: Column[Any]) -> str:
+def kind_of(of: Column[Any]) -> str:
+    """The word in `RAW` for what a column holds."""
     kind = of.type.impl_instance if isinstance(of.type, TypeDecorator) else of.type
     for classes, word in (
         (LargeBinary, "bytes"),
@@ -224,144 +190,3 @@ def _attach(archive: ArchiveWriter, attached: Mapping[str, Path]) -> dict[str, s
         with path.open("rb") as file:
             digests[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return digests
-
-
-def _checked(file: Path) -> tuple[Manifest, set[str]]:
-    """Read the whole archive and compare everything with the manifest; it, and the keys of the blobs."""
-    digests: dict[str, str] = {}
-    rows: dict[str, int] = {}
-    keys: dict[str, int] = {}
-    manifest = None
-    with ArchiveReader(file, NAMES) as archive:
-        for member in archive:
-            if manifest is not None:
-                raise BadInput(f"{archive.words} {member.name} comes after the manifest.")
-            if member.name == "manifest.json":
-                manifest = _manifest(member, archive.words)
-                continue
-            digest, breaks = hashlib.sha256(), 0
-            while data := member.read():
-                digest.update(data)
-                breaks += data.count(b"\n") if member.name.startswith("tables/") else 0
-            digests[member.name] = digest.hexdigest()
-            rows[member.name] = breaks
-            if member.name.startswith("blobs/"):
-                keys[member.name.removeprefix("blobs/")] = member.size
-        if manifest is None:
-            raise BadInput(f"{archive.words} it has no manifest; it is cut short.")
-        _compare(manifest, digests, rows, keys, archive.words)
-    return manifest, set(keys)
-
-
-def _manifest(member: ArchiveMember, words: str) -> Manifest:
-    try:
-        manifest = msgspec.json.decode(member.all(MANIFEST_BYTES), type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise BadInput(f"{words} its manifest cannot be read ({error}); a newer version may have made it.") from error
-    if manifest.format != FORMAT:
-        raise BadInput(f"{words} it is of format {manifest.format}, this version knows {FORMAT}.")
-    return manifest
-
-
-def _compare(
-    manifest: Manifest, digests: dict[str, str], rows: dict[str, int], keys: dict[str, int], words: str
-) -> None:
-    expected = {f"tables/{name}.jsonl": entry.sha256 for name, entry in manifest.tables.items()}
-    expected |= {f"attached/{name}": sha256 for name, sha256 in manifest.attached.items()}
-    expected |= {f"blobs/{key}": key for key in keys}
-    for name in sorted(expected.keys() | digests.keys()):
-        if name not in digests:
-            raise BadInput(f"{words} {name} is missing in it.")
-        if digests[name] != expected.get(name):
-            raise BadInput(f"{words} {name} is not what the manifest says; it was changed or damaged.")
-    listed = hashlib.sha256("".join(f"{key}\n" for key in keys).encode()).hexdigest()
-    if (len(keys), sum(keys.values()), listed) != (
-        manifest.blobs.count,
-        manifest.blobs.size_bytes,
-        manifest.blobs.sha256,
-    ):
-        raise BadInput(f"{words} its blobs are not those that the manifest says.")
-    for name, entry in manifest.tables.items():
-        if rows[f"tables/{name}.jsonl"] != entry.rows:
-            raise BadInput(f"{words} the table {name} has not the rows that the manifest says.")
-        known = {each.name: _kind(each) for each in metadata.tables[name].columns} if name in metadata.tables else None
-        if manifest.revision == migrations.HEAD and known != entry.columns:
-            raise BadInput(f"{words} the table {name} has not the columns of this version's.")
-
-
-def _filled_tables(tx: Tx) -> list[str]:
-    return [
-        each.name for each in metadata.sorted_tables if tx.conn.execute(select(1).select_from(each).limit(1)).first()
-    ]
-
-
-async def _restore_files(file: Path, blobs: Blobs, attach_to: Path | None) -> None:
-    with ArchiveReader(file, NAMES) as archive:
-        members = iter(archive)
-        while (member := await asyncio.to_thread(next, members, None)) is not None:
-            kind, _, name = member.name.partition("/")
-            if kind == "blobs":
-                key, _ = await blobs.put_stream(_chunks(member), member.size)
-                if key != name:
-                    raise BadInput(f"{archive.words} it was changed while it was read.")
-            elif kind == "attached" and attach_to is not None:
-                await asyncio.to_thread(_write_attached, member, attach_to / name)
-
-
-async def _chunks(member: ArchiveMember) -> AsyncIterator[bytes]:
-    while data := await asyncio.to_thread(member.read):
-        yield data
-
-
-def _write_attached(member: ArchiveMember, path: Path) -> None:
-    """Write a file beside, then give it its name. The same file may be there from an interrupted try."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".restore-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            while data := member.read():
-                file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(partial, path)
-            return
-        if path.read_bytes() != Path(partial).read_bytes():
-            raise Conflict(f"Cannot restore {path.name}: another file {path} is there already. Move it away.")
-    finally:
-        os.unlink(partial)
-
-
-def _load(tx: Tx, file: Path, manifest: Manifest) -> None:
-    """Insert all rows. The tables come first in the archive, and in the manifest's order."""
-    if _filled_tables(tx):
-        raise Conflict("Cannot restore: the database was filled meanwhile.")
-    with ArchiveReader(file, NAMES) as archive:
-        for member in archive:
-            name = member.name.removeprefix("tables/").removesuffix(".jsonl")
-            if name not in manifest.tables:
-                break
-            columns = manifest.tables[name].columns
-            target = table(name, *(column(each, RAW[kind]) for each, kind in columns.items()))
-            for rows in _batches(member, columns, tx):
-                tx.conn.execute(insert(target), rows)
-    reset_counters(tx.conn, (each.columns["id"] for each in metadata.sorted_tables if "id" in each.columns))
-
-
-def _batches(member: ArchiveMember, columns: dict[str, str], tx: Tx) -> Iterator[list[dict[str, Any]]]:
-    encoded = [name for name, kind in columns.items() if kind == "bytes"]
-    texts = [name for name, kind in columns.items() if kind == "text"]
-    decoder = msgspec.json.Decoder(list[Any])
-    batch: list[dict[str, Any]] = []
-    for line in member.lines(LINE_BYTES):
-        row = dict(zip(columns, decoder.decode(line), strict=True))
-        for name in encoded:
-            row[name] = None if row[name] is None else b64decode(row[name])
-        for name in texts:
-            row[name] = storable(tx, row[name])
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

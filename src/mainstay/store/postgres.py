@@ -98,6 +98,9 @@ class PostgresDatabase(Database):
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._put(lambda: self._read_once(lambda tx: fn(tx, *args, **kwargs)))
 
+    async def migrate(self) -> None:
+        await self._tried(self._prepare)
+
     async def close(self) -> None:
         self._closed = True
         if self._listener is not None:

@@ -231,6 +231,9 @@ class SqliteDatabase(Database):
             self._add_reader()
         return await self._put(self._reads, lambda tx: fn(tx, *args, **kwargs))
 
+    async def migrate(self) -> None:
+        await asyncio.to_thread(self._prepare)
+
     async def close(self) -> None:
         if self._closed:
             return

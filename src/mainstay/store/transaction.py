@@ -71,6 +71,10 @@ class Database(ABC):
         """Run `fn(tx, ...)` on one snapshot: all its statements see the same state. Writing in it is an error."""
 
     @abstractmethod
+    async def migrate(self) -> None:
+        """Bring the tables up to date, where they are behind. Opening has done so; a restore may set them back."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Finish what was asked for and let go of all threads and connections. Closing twice is harmless."""
 

@@ -14,6 +14,11 @@ HEAD = "0001"
 """The newest revision in `versions/`."""
 
 
+def known() -> frozenset[str]:
+    """All revisions that this version can make: the files in `versions/`, each named after its own."""
+    return frozenset(path.name[1:5] for path in (Path(__file__).parent / "versions").glob("r[0-9]*_*.py"))
+
+
 def revision_of(conn: Connection) -> str | None:
     """The revision a database is at; None: it has no tables of ours yet."""
     if not dialect.has_table(conn, "alembic_version"):
@@ -29,20 +34,18 @@ def upgrade(conn: Connection, where: str, to: str = HEAD) -> None:
     # Imported here because a server that is up to date, which is nearly every start, needs none of it (0.1 s, 10 MB).
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     dialect.lock_for_migration(conn)
     present = revision_of(conn)
     if present == to:
         return  # Another server was quicker.
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = conn
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if present is not None and present not in known:
+    if present is not None and present not in known():
         raise Conflict(
             f"Cannot open {where}: its tables are of a newer Mainstay (revision {present}, this version knows up to"
             f" {HEAD}). Start that newer version, or restore a backup that this version made."
         )
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = conn
     command.upgrade(config, to)
