@@ -56,6 +56,34 @@ async def test_bytes_come_back_as_they_were_sent_in_whatever_pieces(database: Da
         assert all(piece.data is None for piece in pieces), "nothing is left inline"
 
 
+async def test_any_line_is_found_by_its_number(database: Database, tmp_path: Path) -> None:
+    lines = [b"x" * (n * 37 % 90) + b"\n" for n in range(2000)]
+    lines[700] = b"y" * 3 * FRAME_BYTES + b"\n"  # longer than frames: no piece within it has a line break
+    printed = b"".join(lines)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    async with road(database) as here:
+        logs = all_logs(database, tmp_path)
+        runner, attempt = await running(here)
+        place = 0
+        for size in (1, 2000, INLINE_BYTES + 1, FRAME_BYTES, FRAME_BYTES, len(printed)):
+            piece = printed[place : place + size]
+            await logs.append(runner, attempt, place, piece, None)
+            place += len(piece)
+        for packed in (False, True):
+            for number in (1, 2, 3, 500, 700, 701, 702, 1500, 2000, 2001):
+                at = starts[number - 1]
+                assert await logs.line_start(attempt, number) == at
+                assert await logs.breaks_before(attempt, at) == number - 1
+            assert await logs.line_start(attempt, 2002) is None
+            assert await logs.line_end(attempt, starts[700] + 5, len(printed)) == starts[701]
+            assert await logs.line_end(attempt, starts[3], len(printed)) == starts[4]
+            if not packed:
+                await here.finish(runner, attempt, "passed", log_offset=len(printed), log_bytes=len(printed))
+                await logs.pack(attempt)
+
+
 async def test_repeats_and_overlaps_are_stored_once_and_gaps_are_refused(database: Database, tmp_path: Path) -> None:
     async with road(database) as here:
         logs = all_logs(database, tmp_path)

@@ -1,6 +1,7 @@
 """The tables that migrations make are the tables of the code, whoever starts first."""
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def form_of(conn: Connection) -> dict[str, str]:
     """Everything that makes up the tables, as text by name, in no particular order of columns and constraints."""
     rows = conn.execute(text(SQLITE_FORM if conn.dialect.name == "sqlite" else POSTGRES_FORM)).all()
     return {
-        str(name): "\n".join(sorted(line.strip().rstrip(",") for line in str(form).splitlines()))
+        # SQLite writes an added column behind a comma on the line of the last one.
+        str(name): "\n".join(sorted(filter(None, (part.strip(" \t)") for part in re.split("[,\n]", str(form))))))
         for name, form in rows
         if "alembic_version" not in name
     }

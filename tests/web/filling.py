@@ -306,7 +306,8 @@ class Filling:
         """The bytes of a log, in pieces."""
         for start in range(0, len(data), piece):
             part = data[start : start + piece]
-            self.conn.execute(insert(log_pieces).values(attempt_id=attempt_id, start=start, size=len(part), data=part))
+            row = {"attempt_id": attempt_id, "start": start, "size": len(part), "data": part}
+            self.conn.execute(insert(log_pieces).values(**row, breaks=data.count(b"\n", 0, start)))
 
     def artifact(self, attempt_id: int, name: str, blob: str, size_bytes: int, **values: Any) -> int:
         """A bundle that an attempt kept; its bytes are stored already."""

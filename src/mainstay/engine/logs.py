@@ -22,6 +22,8 @@ PIECE_BYTES = 4 * 1024 * 1024
 """The largest piece a runner may send, decompressed."""
 FRAME_BYTES = 1024 * 1024
 """Size of the frames that packing makes: what has to be unpacked to read one byte."""
+UNCOUNTED_BYTES = 2 * 1024 * 1024
+"""Lines of a log that was stored by a version which did not count them are counted up to here."""
 OPEN_STATES = ("running", "lost")
 """States of an attempt whose log may still grow: what was given up as lost may come back."""
 
@@ -93,11 +95,54 @@ class Logs:
         frame = await self._blobs.get(piece.blob)
         return await asyncio.to_thread(decompress, frame, piece.size)
 
+    async def breaks_before(self, attempt_id: int, offset: int) -> int | None:
+        """How many line breaks stand before a byte; None in the depth of a log that was not counted."""
+        start, breaks = await self._database.read(logs.piece_holding, attempt_id, offset)
+        if breaks is None:
+            if offset > UNCOUNTED_BYTES:
+                return None
+            start, breaks = 0, 0
+        return breaks + sum([part.count(b"\n") async for part in self.read(attempt_id, start, offset)])
+
+    async def line_start(self, attempt_id: int, line: int) -> int | None:
+        """Where a line begins (from 1); None: there is no such line (yet), or it is too deep in an uncounted log."""
+        if line <= 1:
+            return 0
+        stored, _ = await self.size(attempt_id)
+        found = await self._database.read(logs.piece_breaking, attempt_id, line - 2)
+        place, breaks = found or (0, 0)
+        end = stored if found else min(stored, UNCOUNTED_BYTES)
+        missing = line - 1 - breaks
+        async for part in self.read(attempt_id, place, end):
+            count = part.count(b"\n")
+            if count >= missing:
+                return place + _after_break(part, missing)
+            missing -= count
+            place += len(part)
+        return None
+
+    async def line_end(self, attempt_id: int, offset: int, end: int) -> int:
+        """Where the line of a byte ends, with its line break; `end` when it is not over before.
+
+        The pieces tell: of a line of 1 GB only its last piece is read.
+        """
+        breaks = await self.breaks_before(attempt_id, offset)
+        found = None if breaks is None else await self._database.read(logs.piece_breaking, attempt_id, breaks)
+        place = max(offset, found[0]) if found else offset
+        limit = end if found else min(end, offset + UNCOUNTED_BYTES)
+        async for part in self.read(attempt_id, place, limit):
+            at = part.find(b"\n")
+            if at >= 0:
+                return place + at + 1
+            place += len(part)
+        return end
+
     async def pack(self, attempt_id: int) -> None:
         """Turn the inline pieces of an ended attempt's log into frames in the blob store."""
         stored, _ = await self.size(attempt_id)
         buffer = bytearray()
-        start, first, packed = 0, 0, list[Piece]()
+        start, packed = 0, list[Piece]()
+        first: tuple[int, int | None] = (0, 0)
         while start < stored:
             found = await self._database.read(logs.pieces, attempt_id, start, stored)
             if not found:
@@ -107,22 +152,41 @@ class Logs:
                     packed.extend(await self._frames(first, bytes(buffer)))
                     buffer.clear()
                     packed.append(piece)
-                    first = piece.start + piece.size
                 else:
+                    first = first if buffer else (piece.start, piece.breaks)
                     buffer += piece.data
-                    while len(buffer) >= FRAME_BYTES:
-                        packed.extend(await self._frames(first, bytes(buffer[:FRAME_BYTES])))
-                        first += FRAME_BYTES
-                        del buffer[:FRAME_BYTES]
+                    whole = len(buffer) - len(buffer) % FRAME_BYTES
+                    frames = await self._frames(first, bytes(buffer[:whole]))
+                    packed.extend(frames)
+                    if frames:
+                        first = _follows(frames[-1], buffer[whole - FRAME_BYTES : whole])
+                        del buffer[:whole]
                 start = piece.start + piece.size
         packed.extend(await self._frames(first, bytes(buffer)))
         await self._database.write(logs.replace, attempt_id, 0, stored, packed)
 
-    async def _frames(self, start: int, raw: bytes) -> list[Piece]:
-        if not raw:
-            return []
-        frame = await asyncio.to_thread(compress, raw)
-        return [Piece(start, len(raw), None, await self._blobs.put(frame))]
+    async def _frames(self, first: tuple[int, int | None], raw: bytes) -> list[Piece]:
+        """The bytes as frames; `first`: where they begin, and the line breaks before them."""
+        found = []
+        for place in range(0, len(raw), FRAME_BYTES):
+            part = raw[place : place + FRAME_BYTES]
+            frame = await asyncio.to_thread(compress, part)
+            found.append(Piece(first[0], len(part), None, await self._blobs.put(frame), first[1]))
+            first = _follows(found[-1], part)
+        return found
+
+
+def _follows(piece: Piece, raw: bytes | bytearray) -> tuple[int, int | None]:
+    """Where the next piece begins, and the line breaks before it."""
+    return piece.start + piece.size, None if piece.breaks is None else piece.breaks + raw.count(b"\n")
+
+
+def _after_break(data: bytes, count: int) -> int:
+    """The place after so many line breaks, which are there."""
+    place = 0
+    for _ in range(count):
+        place = data.index(b"\n", place) + 1
+    return place
 
 
 async def _decoded(body: bytes, encoding: str | None) -> bytes:
@@ -151,6 +215,5 @@ def _append(tx: Tx, runner_id: int, attempt_id: int, offset: int, raw: bytes, bl
         raise Conflict(f"the log is stored up to byte {place.stored}, not {offset}", stored=place.stored)
     fresh = raw[place.stored - offset :]
     if fresh:
-        whole = blob is not None and len(fresh) == len(raw)
-        logs.append(tx, attempt_id, Piece(place.stored, len(fresh), None if whole else fresh, blob if whole else None))
+        logs.append(tx, place, fresh, blob if len(fresh) == len(raw) else None)
     return Stored(stored=max(place.stored, offset + len(raw)))

@@ -17,7 +17,6 @@ from mainstay.model.plan import Retry
 from mainstay.model.states import ENDED_ATTEMPT, AttemptState
 from mainstay.store import changes, jobs, logs, plans, tests
 from mainstay.store.database import Tx
-from mainstay.store.logs import Piece
 from mainstay.store.tests import NewResult
 from mainstay.store.zstd import decompress
 from mainstay.wire.runner import Finish, Progress, Stored, TestReport
@@ -152,7 +151,7 @@ def _store_tail(tx: Tx, place: logs.Place, message: Finish) -> None:
         raise Conflict(f"the log is stored up to byte {stored}, its tail begins at {message.log_offset}", stored=stored)
     fresh = tail[stored - message.log_offset :]
     if fresh:
-        logs.append(tx, place.attempt_id, Piece(stored, len(fresh), fresh, None))
+        logs.append(tx, place, fresh)
     if stored + len(fresh) < message.log_bytes:
         have = stored + len(fresh)
         raise Conflict(f"the log has {message.log_bytes} bytes and only {have} are stored", stored=stored)

@@ -18,6 +18,8 @@ class Place:
     state: str
     stored: int
     """Bytes from the beginning that are safe."""
+    breaks: int | None
+    """Line breaks in them; None: the log began before they were counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class Piece:
     size: int
     data: bytes | None
     blob: str | None
+    breaks: int | None
+    """Line breaks before it; None: not counted."""
 
 
-_place = select(attempts.c.id, attempts.c.runner_id, attempts.c.state, attempts.c.log_bytes).where(
-    attempts.c.id == bindparam("which")
-)
+_place = select(
+    attempts.c.id, attempts.c.runner_id, attempts.c.state, attempts.c.log_bytes, attempts.c.log_breaks
+).where(attempts.c.id == bindparam("which"))
 
 
 def place(tx: Tx, attempt_id: int) -> Place | None:
@@ -41,15 +45,26 @@ def place(tx: Tx, attempt_id: int) -> Place | None:
     return None if row is None else Place(*row)
 
 
-def append(tx: Tx, attempt_id: int, piece: Piece) -> None:
-    """Store the next piece; the caller has checked that it begins where the log ends."""
+def append(tx: Tx, at: Place, data: bytes, blob: str | None = None) -> None:
+    """Store the next bytes, inline or as the frame that is in the blob store already.
+
+    `at` was read in the same transaction: the bytes begin where its log ends.
+    """
     tx.conn.execute(
         insert(log_pieces).values(
-            attempt_id=attempt_id, start=piece.start, size=piece.size, data=piece.data, blob=piece.blob
+            attempt_id=at.attempt_id,
+            start=at.stored,
+            size=len(data),
+            data=data if blob is None else None,
+            blob=blob,
+            breaks=at.breaks,
         )
     )
-    tx.conn.execute(update(attempts).where(attempts.c.id == attempt_id).values(log_bytes=piece.start + piece.size))
-    tx.wake(f"log:{attempt_id}")
+    grown = {"log_bytes": at.stored + len(data)}
+    if at.breaks is not None:
+        grown["log_breaks"] = at.breaks + data.count(b"\n")
+    tx.conn.execute(update(attempts).where(attempts.c.id == at.attempt_id).values(**grown))
+    tx.wake(f"log:{at.attempt_id}")
 
 
 def pieces(tx: Tx, attempt_id: int, start: int, end: int, limit: int = 64) -> list[Piece]:
@@ -62,7 +77,7 @@ def pieces(tx: Tx, attempt_id: int, start: int, end: int, limit: int = 64) -> li
         .scalar_subquery()
     )
     query = (
-        select(log_pieces.c.start, log_pieces.c.size, log_pieces.c.data, log_pieces.c.blob)
+        select(log_pieces.c.start, log_pieces.c.size, log_pieces.c.data, log_pieces.c.blob, log_pieces.c.breaks)
         .where(
             log_pieces.c.attempt_id == attempt_id,
             log_pieces.c.start >= first,
@@ -73,6 +88,27 @@ def pieces(tx: Tx, attempt_id: int, start: int, end: int, limit: int = 64) -> li
         .limit(limit)
     )
     return [Piece(*row) for row in tx.conn.execute(query)]
+
+
+def piece_holding(tx: Tx, attempt_id: int, offset: int) -> tuple[int, int | None]:
+    """Where the piece begins that holds a byte, and the line breaks before it; (0, 0) when there is none."""
+    query = select(log_pieces.c.start, log_pieces.c.breaks).where(
+        log_pieces.c.attempt_id == attempt_id, log_pieces.c.start <= offset
+    )
+    row = tx.conn.execute(query.order_by(log_pieces.c.start.desc()).limit(1)).first()
+    return (0, 0) if row is None else (row.start, row.breaks)
+
+
+def piece_breaking(tx: Tx, attempt_id: int, breaks: int) -> tuple[int, int] | None:
+    """The piece with the line break after the first `breaks` ones: its begin, and the line breaks before it.
+
+    None: the pieces were not counted.
+    """
+    query = select(log_pieces.c.start, log_pieces.c.breaks).where(
+        log_pieces.c.attempt_id == attempt_id, log_pieces.c.breaks <= breaks
+    )
+    row = tx.conn.execute(query.order_by(log_pieces.c.start.desc()).limit(1)).first()
+    return None if row is None else (row.start, row.breaks)
 
 
 def replace(tx: Tx, attempt_id: int, start: int, end: int, packed: Sequence[Piece]) -> None:
@@ -86,7 +122,14 @@ def replace(tx: Tx, attempt_id: int, start: int, end: int, packed: Sequence[Piec
         tx.conn.execute(
             insert(log_pieces),
             [
-                {"attempt_id": attempt_id, "start": p.start, "size": p.size, "data": p.data, "blob": p.blob}
+                {
+                    "attempt_id": attempt_id,
+                    "start": p.start,
+                    "size": p.size,
+                    "data": p.data,
+                    "blob": p.blob,
+                    "breaks": p.breaks,
+                }
                 for p in packed
             ],
         )

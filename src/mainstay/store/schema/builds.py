@@ -137,6 +137,7 @@ attempts = Table(
     Column("tests", JsonText, nullable=False),
     Column("log_bytes", BigInteger, nullable=False, server_default="0"),
     Column("log_notice", Text),
+    Column("log_breaks", BigInteger, default=0),  # line breaks in the log; NULL: it began before they were counted
     UniqueConstraint("job_id", "number"),
     Index(None, "runner_id", "id"),
     Index(
@@ -157,6 +158,7 @@ log_pieces = Table(
     Column("size", BigInteger, nullable=False),
     Column("data", LargeBinary),
     Column("blob", String(100)),
+    Column("breaks", BigInteger),  # line breaks before the piece; NULL: not counted
 )
 
 # Bundles that jobs kept; the bytes are in the blob store.
