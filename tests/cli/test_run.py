@@ -78,7 +78,10 @@ def test_uncommitted_changes_are_tested_and_nothing_is_written_into_the_folder(m
 
 def test_a_dry_run_says_what_would_run_and_runs_nothing(mainstay: Run, project: Path, tmp_path: Path) -> None:
     ran = mainstay("run", str(project), "--dry-run", "--json")
-    assert ran.json["items"] == [{"workflow": "ci", "jobs": ["one", "two", "away"]}]
+    found = ran.json["items"][0]
+    assert (found["workflow"], found["event"]) == ("ci", "push")
+    assert [job["key"] for job in found["jobs"]] == ["one", "two", "away"]
+    assert [leg["name"] for leg in found["jobs"][1]["legs"]] == ["two (1)", "two (2)"]
     assert not (tmp_path / "data").exists()
 
 
@@ -89,6 +92,12 @@ def test_a_dry_run_says_what_would_run_and_runs_nothing(mainstay: Run, project: 
         (("--workflow", "nope"), 5, ".github/workflows/ci.yml"),
         (("--event", "pull_request"), 5, "nothing is started by pull_request"),
         (("--event", "nope"), 2, "nope"),
+        (("--matrix", "x=3"), 5, "x is one of 1, 2"),
+        (("--matrix", "y=3"), 5, "there are x"),
+        (("--matrix", "x"), 2, "KEY=VALUE"),
+        (("--input", "a=b"), 5, "no workflow_dispatch"),
+        (("--event-file", "nowhere.json"), 2, "nowhere.json cannot be read"),
+        (("--secret", "NOT_THERE_AT_ALL"), 2, "the environment has no NOT_THERE_AT_ALL"),
     ],
 )
 def test_what_is_not_there_is_named(
@@ -169,3 +178,97 @@ def test_artifacts_are_passed_from_job_to_job_without_a_server(mainstay: Run, pr
     (project / ".github" / "workflows" / "ci.yml").write_text(ARTIFACTS)
     jobs = mainstay("run", str(project), "--executor", "process", "--json").json["items"][0]["jobs"]
     assert {job["name"]: job["state"] for job in jobs} == {"make": "passed", "take": "passed", "contained": "neutral"}
+
+
+def test_the_command_of_a_builds_page_runs_that_leg_with_what_it_needs(mainstay: Run, project: Path) -> None:
+    words = ("--workflow", ".github/workflows/ci.yml", "--job", "two", "--matrix", "x=2")
+    ran = mainstay("run", str(project), *words, "--executor", "process", "--json")
+    assert [job["name"] for job in ran.json["items"][0]["jobs"]] == ["one", "two (2)"]
+    alone = mainstay("run", str(project), *words, "--no-needs", "--executor", "process", "--json")
+    jobs = alone.json["items"][0]["jobs"]
+    assert [(job["name"], job["state"], job["matrix"]) for job in jobs] == [("two (2)", "failed", {"x": 2})]
+
+
+TOGETHER = """\
+on: push
+jobs:
+  each:
+    runs-on: ubuntu-latest
+    strategy: {fail-fast: false, matrix: {n: [1, 2, 3]}}
+    steps:
+      - run: |
+          touch "$FOLDER/${{ matrix.n }}"
+          for i in $(seq 600); do [ -e "$FOLDER/1" ] && [ -e "$FOLDER/2" ] && break; sleep 0.05; done
+          for i in 1 2 3; do echo "${{ matrix.n }}: line $i"; sleep 0.01; done
+  quick:
+    needs: each
+    runs-on: ubuntu-latest
+    strategy: {max-parallel: 1, matrix: {n: [a, b]}}
+    steps:
+      - run: echo "quick ${{ matrix.n }}"; exit 1
+  last:
+    needs: quick
+    if: failure()
+    runs-on: ubuntu-latest
+    steps: [{run: echo last}]
+"""
+
+
+def test_jobs_run_beside_each_other_and_what_they_print_stays_apart(
+    mainstay: Run, project: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    text = TOGETHER.replace("$FOLDER", str(tmp_path / "there"))
+    (project / ".github" / "workflows" / "ci.yml").write_text(text)
+    ran = mainstay("run", str(project), "--executor", "process", "--parallel", "2")
+    assert ran.code == 1
+    for n in (1, 2, 3):
+        assert f"{n}: line 1\n{n}: line 2\n{n}: line 3\n" in ran.out
+    # One at a time, and the failure of the first calls the second off.
+    assert "quick a\n" in ran.out
+    assert "quick b\n" not in ran.out
+    assert "■ cancelled  quick (b)  quick (a) failed (fail-fast)" in ran.out
+    assert "✓ passed  last" in ran.out
+    logs = sorted(path.name for path in (tmp_path / "data" / "run" / "repositories").glob("*/logs/*"))
+    assert [name[4:] for name in logs] == ["each-1.log", "each-2.log", "each-3.log", "quick-a.log", "last.log"]
+
+
+ASKING = """\
+on:
+  workflow_dispatch:
+    inputs:
+      level: {type: choice, options: [low, high], default: low}
+      loud: {type: boolean, default: false}
+  pull_request:
+jobs:
+  tell:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo "${{ github.event_name }} ${{ inputs.level }} ${{ inputs.loud == true }} ${{ vars.COLOUR }}"
+      - run: echo "base ${{ github.base_ref }} label ${{ github.event.label.name }} ${{ github.event.number }}"
+      - run: test "$TOKEN" = hush-hush && echo "token $TOKEN"
+        env: {TOKEN: "${{ secrets.TOKEN }}"}
+      - uses: actions/cache@v4
+        id: cache
+        with: {path: kept, key: k-1}
+      - run: echo "hit ${{ steps.cache.outputs.cache-hit }}"; mkdir -p kept; date > kept/it
+"""
+
+
+def test_inputs_variables_secrets_payload_and_caches(mainstay: Run, project: Path, tmp_path: Path) -> None:
+    (project / ".github" / "workflows" / "ci.yml").write_text(ASKING)
+    (tmp_path / "event.json").write_text('{"label": {"name": "ready"}, "number": 7}')
+    said = ("--secret", "TOKEN=hush-hush", "--var", "COLOUR=teal", "--executor", "process")
+    by_hand = mainstay("run", str(project), "--input", "level=high", "--input", "loud=true", *said)
+    assert by_hand.code == 0, by_hand.out
+    assert "workflow_dispatch high true teal\n" in by_hand.out
+    assert "token ***\n" in by_hand.out
+    assert "hit \n" in by_hand.out or "hit false\n" in by_hand.out
+    changed = mainstay("run", str(project), "--event-file", str(tmp_path / "event.json"), *said)
+    assert "pull_request  false teal\n" in changed.out
+    assert "base main label ready 7\n" in changed.out
+    assert "hit true\n" in changed.out
+    wrong = mainstay("run", str(project), "--input", "level=middle", "--input", "lout=true")
+    assert wrong.code == 2
+    assert 'one of low, high, not "middle"' in wrong.err
+    assert "lout" in wrong.err

@@ -38,12 +38,59 @@ def check(folder: Path, as_json: bool) -> int:
     return 0 if report.runs else 1
 
 
+def _pair(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """`KEY=VALUE`, as often as it is given."""
+    found = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{each!r} must be {parameter.metavar}", ctx, parameter)
+        found[key.strip()] = value
+    return found
+
+
 @click.command()
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(path_type=Path))
 @click.option("--workflow", metavar="FILE", help="This workflow file, whatever starts it; its path or its name.")
 @click.option("--job", metavar="JOB", help="Only this job and those that it needs.")
-@click.option("--event", type=click.Choice(["push", "pull_request"]), default="push", show_default=True)
-@click.option("--dry-run", is_flag=True, help="Only say which jobs would run.")
+@click.option("--no-needs", is_flag=True, help="With --job: without those that it needs.")
+@click.option(
+    "--matrix",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=_pair,
+    help="Only the legs of a matrix with this value; may be given more than once.",
+)
+@click.option(
+    "--event",
+    type=click.Choice(["push", "pull_request", "workflow_dispatch", "schedule"]),
+    help="What starts it. Without it: the first of these that starts anything.",
+)
+@click.option(
+    "--event-file", metavar="FILE", type=click.Path(path_type=Path), help="JSON that github.event has beside its own."
+)
+@click.option(
+    "--input",
+    "inputs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_pair,
+    help="An input of a workflow that is started by hand, or called.",
+)
+@click.option(
+    "--var", "variables", metavar="NAME=VALUE", multiple=True, callback=_pair, help="A variable (the context vars)."
+)
+@click.option(
+    "--secret",
+    "secrets",
+    metavar="NAME[=VALUE]",
+    multiple=True,
+    help="A secret; without =VALUE that of the environment.",
+)
+@click.option(
+    "--parallel", metavar="N", type=click.IntRange(1, 512), help="How many jobs at once. Without it: one per core."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would run: jobs, legs, steps, and what is replaced.")
 @executor_option
 @data_option
 @json_option
@@ -51,15 +98,27 @@ def run(folder: Path, as_json: bool, **how: Any) -> int:
     """Run a workflow here and now, without a server.
 
     The folder as it is, uncommitted changes included, with the same parts that a runner has. Nothing is written into
-    the folder. Ends with 0 when everything passed, else with 1.
+    the folder. A job that runs alone is shown as it prints; of several at once, on a terminal, only what failed is
+    spread out. Ends with 0 when everything passed, with 1 when something failed, with 2 when a file or option is wrong.
 
     \b
     Examples:
       mainstay run
-      mainstay run ~/src/demo --workflow tests.yml --job test
+      mainstay run ~/src/demo --workflow tests.yml --job test --matrix python-version=3.12
+      mainstay run --workflow release.yml --input version=1.2 --secret PYPI_TOKEN --dry-run
     """
     # Imported here: start-up time.
-    from mainstay.cli import running  # noqa: PLC0415
+    from mainstay.cli import choosing, facts, running  # noqa: PLC0415
 
     data = settings.data_folder(how.pop("data")) / "run"
-    return running.run(folder, data, as_json=as_json, **how)
+    asked = choosing.Asked(
+        workflow=how.pop("workflow"),
+        job=how.pop("job"),
+        event=how.pop("event"),
+        matrix=how.pop("matrix"),
+        inputs=how.pop("inputs"),
+        payload=choosing.read_payload(how.pop("event_file")),
+        needs=not how.pop("no_needs"),
+    )
+    told = facts.Facts(variables=how.pop("variables"), secrets=settings.secrets(how.pop("secrets")))
+    return running.run(folder, data, asked, told, as_json=as_json, **how)

@@ -5,6 +5,7 @@ An option on the command line wins over the environment, the environment over th
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +123,21 @@ def find_server(server: str | None, token: str | None, data: str | None) -> Targ
             f"address in {folder}. Start one with `mainstay up`, or name one with --server URL."
         )
     return Target(_checked(url, str(file)), given or _read(folder / "token"), str(file))
+
+
+def secrets(written: Sequence[str]) -> dict[str, str]:
+    """Secrets as the command line has them: `NAME=VALUE`, or `NAME` for the value that the environment has."""
+    found = {}
+    for each in written:
+        name, equals, value = each.partition("=")
+        if not equals:
+            if name not in os.environ:
+                raise BadInput(
+                    f"--secret {name}: the environment has no {name}; set it, or write --secret {name}=VALUE."
+                )
+            value = os.environ[name]
+        found[name] = value
+    return found
 
 
 def _checked(url: str, origin: str) -> str:

@@ -21,6 +21,10 @@ class WorkTree:
 
     root: Path
     listed: tuple[str, ...]
+    branch: str | None = None
+    """The branch that is checked out; None: none is, or there is no git."""
+    main: str = "main"
+    """The branch that changes go to, as far as the folder knows."""
 
     @classmethod
     def of(cls, folder: Path) -> "WorkTree":
@@ -29,12 +33,11 @@ class WorkTree:
             raise NotFound(f"there is no folder {folder}.")
         root = folder.resolve()
         try:
-            asked = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
-            found = asyncio.run(git.run(*asked, cwd=root, env={"GIT_CEILING_DIRECTORIES": str(root.parent)}))
+            listed, branch, main = asyncio.run(_asked_git(root))
         except GitError:
             return cls(root, tuple(_walk(root)))
-        paths = os.fsdecode(found.stdout).split("\0")
-        return cls(root, tuple(path for path in paths if path and (root / path).is_file()))
+        paths = os.fsdecode(listed).split("\0")
+        return cls(root, tuple(path for path in paths if path and (root / path).is_file()), branch, main)
 
     def paths(self) -> Sequence[str]:
         """Every path, relative to the root, with `/`."""
@@ -47,6 +50,20 @@ class WorkTree:
             return None
         with file.open("rb") as opened:
             return opened.read(LARGEST_BYTES + 1)
+
+
+async def _asked_git(root: Path) -> tuple[bytes, str | None, str]:
+    """The list of files, the branch that is checked out, and the one that changes go to. Raises GitError."""
+    env = {"GIT_CEILING_DIRECTORIES": str(root.parent)}
+    asked = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    listed = await git.run(*asked, cwd=root, env=env)
+    branch = await git.run("symbolic-ref", "--quiet", "--short", "HEAD", cwd=root, env=env, ok=(0, 1, 128))
+    names = ("refs/remotes/origin/HEAD", "refs/heads/main", "refs/heads/master")
+    refs = await git.run("for-each-ref", "--format=%(refname) %(symref)", *names, cwd=root, env=env)
+    known = dict(line.split(" ", 1) for line in refs.text.splitlines() if " " in line)
+    remote = known.get(names[0], "").removeprefix("refs/remotes/origin/")
+    main = remote or next((ref.removeprefix("refs/heads/") for ref in names[1:] if ref in known), "main")
+    return listed.stdout, branch.text if branch.exit_code == 0 and branch.text else None, main
 
 
 def _walk(root: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How the actions of a job reach what other jobs kept, and keep caches for later builds: with a server, and without."""
+"""How the actions of a job reach what other jobs kept, and keep caches for later builds; here with a server."""
 
 import asyncio
 import shutil
@@ -106,33 +106,3 @@ class ServerShelf:
                 if asyncio.get_running_loop().time() > until:
                     raise
             await asyncio.sleep(backoff.failed())
-
-
-class LocalShelf:
-    """That of a run without a server: the artifacts of its earlier jobs in a folder, and no caches."""
-
-    def __init__(self, folder: Path, kept: dict[str, str]) -> None:
-        """`kept`: the kinds of the artifacts that this run has kept, by name; others may lie in `folder` as well."""
-        self._folder = folder
-        self._kept = kept
-
-    async def artifacts(self) -> tuple[StoredArtifact, ...]:
-        """Those of this run."""
-        sizes = {name: (self._folder / f"{name}.zip").stat().st_size for name in sorted(self._kept)}
-        return tuple(StoredArtifact(name, size, self._kept[name], "") for name, size in sizes.items())
-
-    async def fetch_artifact(self, artifact: StoredArtifact, target: Path) -> None:
-        """A copy."""
-        await asyncio.to_thread(shutil.copyfile, self._folder / f"{artifact.name}.zip", target)
-
-    async def find_cache(self, key: str, prefixes: Sequence[str], version: str) -> CacheFound | None:
-        """There is none."""
-        return None
-
-    async def fetch_cache(self, cache: CacheFound, target: Path) -> None:
-        """There is none."""
-        raise NotFound("a run without a server has no caches")
-
-    async def put_cache(self, key: str, version: str, digest: str, path: Path) -> str | None:
-        """It is not kept."""
-        return "a run without a server has no caches"

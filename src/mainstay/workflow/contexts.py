@@ -118,6 +118,30 @@ def push_event(
     }
 
 
+def pull_request_event(
+    *, number: int, action: str, head: str, base: str, sha: str, title: str, repository: str
+) -> dict[str, Json]:
+    """The payload of a change. `head` and `base` are branches, short; `sha` is the change's last commit."""
+    within = {"name": repository.rpartition("/")[2], "full_name": repository, "fork": False}
+    return {
+        "action": action,
+        "number": number,
+        "pull_request": {
+            "number": number,
+            "state": "open",
+            "title": title,
+            "body": "",
+            "draft": False,
+            "merged": False,
+            "labels": [],
+            "user": {"login": ""},
+            "head": {"ref": head, "sha": sha, "label": head, "repo": within},
+            "base": {"ref": base, "sha": "", "label": base, "repo": within},
+        },
+        "repository": within,
+    }
+
+
 def dispatch_event(*, ref: str, inputs: Mapping[str, Json], workflow_path: str) -> dict[str, Json]:
     """The payload of a workflow started by hand; its inputs are texts there, typed in the `inputs` context."""
     texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in inputs.items()}
