@@ -148,6 +148,8 @@ class Stand:
         self.data = folder / "data"
         self.options = options
         self.database = database
+        self.env: dict[str, str] = {}
+        """What the server's environment holds besides this one's."""
         self.server: Process | None = None
         self.runners: list[Process] = []
         self.url = ""
@@ -166,7 +168,7 @@ class Stand:
         arguments = [*command, "--port", str(self.port), *self.options]
         if self.database:
             arguments += ["--database", self.database]
-        self.server = Process("mainstay.cli.main", *arguments, data=self.data)
+        self.server = Process("mainstay.cli.main", *arguments, data=self.data, env=self.env)
         self.url = self.server.line(r"Mainstay is up at (\S+)")
         self.port = int(self.url.rpartition(":")[2])
         return self

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import uvicorn
@@ -22,6 +22,7 @@ from mainstay.engine.fleet import Local
 from mainstay.engine.server import Config, Engine
 from mainstay.flow.fleet import Bounds
 from mainstay.model.errors import Unavailable
+from mainstay.notify.outlet import outlet
 from mainstay.web.access import sign_in_link
 from mainstay.web.app import create_app
 from mainstay.web.options import Options
@@ -33,6 +34,17 @@ GOODBYE_S = 3
 """Seconds that open requests may take when the server stops."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """How messages go out, as it was written."""
+
+    smtp: str | None = None
+    password: str | None = None
+    sender: str | None = None
+    author_domains: str | None = None
+    reach: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class Place:
     labels: tuple[str, ...] = ()
     executor: str | None = None
     hook_secrets: dict[str, str] = field(default_factory=dict)
+    outgoing: Outgoing = field(default_factory=Outgoing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +90,10 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
     sys.setswitchinterval(SWITCH_S)
     place.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(place.data), _listening(place) as listener:
-        engine = await Engine.open(Config(place.data, place.database, place.blobs))
+        url = _url(place, listener)
+        out = outlet(place.public_url or url, **asdict(place.outgoing))
+        engine = await Engine.open(Config(place.data, place.database, place.blobs, outlet=out))
         try:
-            url = _url(place, listener)
             options = Options(
                 # With an address for others a proxy stands before us: all the world comes from the loopback address.
                 public_reading=place.host in LOOPBACK and place.public_url is None,

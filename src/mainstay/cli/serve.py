@@ -27,6 +27,12 @@ public_url_option = click.option(
     metavar="URL",
     help=f"The address under which others reach this server, behind a proxy say ({settings.PUBLIC_URL.name}).",
 )
+smtp_option = click.option(
+    "--smtp", metavar="URL", help=f"The mail server: smtp://USER@HOST:587 ({settings.SMTP.name})."
+)
+mail_from_option = click.option(
+    "--mail-from", metavar="ADDRESS", help=f"The address that mail comes from ({settings.MAIL_FROM.name})."
+)
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Tell more on standard error.")
 labels_option = click.option(
     "--labels", metavar="A,B", help="What the runners offer to jobs, besides their own labels."
@@ -70,6 +76,8 @@ class _Bounds(click.ParamType[tuple[int, int]]):
 @database_option
 @blobs_option
 @public_url_option
+@smtp_option
+@mail_from_option
 @click.option("--sample", is_flag=True, help="Add a small sample project when no repository is watched yet.")
 @click.option("--once", is_flag=True, help="End after the sample's verdicts: 0 if they are the expected ones, else 1.")
 @verbose_option
@@ -97,6 +105,8 @@ def up(runners: tuple[int, int], sample: bool, once: bool, verbose: bool, **wher
 @database_option
 @blobs_option
 @public_url_option
+@smtp_option
+@mail_from_option
 @verbose_option
 def server(verbose: bool, **where: Any) -> int:
     """Start a server by itself.

@@ -66,9 +66,50 @@ PUBLIC_URL = Setting(
     "`http://HOST:PORT` of the server itself",
     "The address under which people and runners reach the server, when a proxy stands before it.",
 )
+SMTP = Setting(
+    "MAINSTAY_SMTP",
+    "--smtp",
+    "none: no mail is sent",
+    "The mail server: `smtp://USER@HOST:587` or `smtps://USER@HOST`; `?tls=required`, `offered` or `none`.",
+)
+SMTP_PASSWORD = Setting(
+    "MAINSTAY_SMTP_PASSWORD", None, "none", "The password of the user in the mail server's address."
+)
+SMTP_PASSWORD_FILE = Setting("MAINSTAY_SMTP_PASSWORD_FILE", None, "none", "A file that holds that password.")
+MAIL_FROM = Setting(
+    "MAINSTAY_MAIL_FROM", "--mail-from", "`mainstay@HOST` of the server's address", "The address that mail comes from."
+)
+MAIL_AUTHORS = Setting(
+    "MAINSTAY_MAIL_AUTHORS",
+    None,
+    "none: only those who have an account or are on a channel get mail",
+    "Domains, with commas between, at which authors of commits are told that they broke a branch.",
+)
+REACH = Setting(
+    "MAINSTAY_REACH",
+    None,
+    "`network`",
+    "How far webhooks and chats may reach: `internet` (public addresses), `network` (private ones too) or `machine` "
+    "(this machine as well).",
+)
 NO_COLOR = Setting("NO_COLOR", None, "unset: colours on a terminal, none elsewhere", "Set to anything: no colours.")
 
-SETTINGS = (URL, TOKEN, RUNNER_TOKEN, DATA, DATABASE, BLOBS, PUBLIC_URL, NO_COLOR)
+SETTINGS = (
+    URL,
+    TOKEN,
+    RUNNER_TOKEN,
+    DATA,
+    DATABASE,
+    BLOBS,
+    PUBLIC_URL,
+    SMTP,
+    SMTP_PASSWORD,
+    SMTP_PASSWORD_FILE,
+    MAIL_FROM,
+    MAIL_AUTHORS,
+    REACH,
+    NO_COLOR,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +126,12 @@ class Target:
 def value(setting: Setting) -> str | None:
     """What the environment says; set to nothing counts as not set."""
     return os.environ.get(setting.name) or None
+
+
+def secret(setting: Setting, file: Setting) -> str | None:
+    """What the environment says, or the file that it names, so that a secret need not stand in the environment."""
+    named = value(file)
+    return value(setting) or (None if named is None else _read(Path(named)))
 
 
 def colours_wanted() -> bool:

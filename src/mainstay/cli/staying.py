@@ -14,7 +14,7 @@ import uvloop
 from mainstay.cli import sample as sample_project
 from mainstay.cli import settings, terminal
 from mainstay.cli.connection import Server
-from mainstay.cli.hosting import Place, Running, hosted, until_told
+from mainstay.cli.hosting import Outgoing, Place, Running, hosted, until_told
 from mainstay.flow.fleet import Bounds
 
 END = "End with Ctrl-C."
@@ -32,6 +32,13 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
         runners=Bounds(*runners, down_after_s=where["idle_s"]) if runners else None,
         labels=tuple(label.strip() for label in (where.get("labels") or "").split(",") if label.strip()),
         executor=where.get("executor"),
+        outgoing=Outgoing(
+            where["smtp"] or settings.value(settings.SMTP),
+            settings.secret(settings.SMTP_PASSWORD, settings.SMTP_PASSWORD_FILE),
+            where["mail_from"] or settings.value(settings.MAIL_FROM),
+            settings.value(settings.MAIL_AUTHORS),
+            settings.value(settings.REACH),
+        ),
     )
 
 

@@ -27,7 +27,7 @@ from mainstay.model.build import NewBuild
 from mainstay.model.errors import MainstayError, NotFound
 from mainstay.model.events import Event, EventKind
 from mainstay.model.repository import Commit, CommitPolicy, RefMove, Repository, branch_of
-from mainstay.store import builds, events, repositories
+from mainstay.store import builds, events, reports, repositories
 from mainstay.store.database import Database, Tx
 from mainstay.workflow.contexts import push_event, repository_name
 
@@ -364,6 +364,8 @@ def _store(
         repositories.move_ref(tx, repository.id, move, now)
         details = {"ref": move.ref, "old": move.old, "new": move.new, "commits": arrived.commits, "note": arrived.note}
         events.add(tx, [Event(EventKind.PUSH_NOTICED, now, how, repository_id=repository.id, details=details)])
+        if arrived.note is not None:  # moved back or away: how it stands may change without a build
+            reports.judge_later(tx, repository.id, move.ref, None, now)
     added = builds.add(tx, repository.id, push_id, new, now)
     for build_id, build in added:
         begin(tx, build_id, build.plan, build.cause, now)

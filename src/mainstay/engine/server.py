@@ -10,7 +10,9 @@ from mainstay.engine import enrol, people, results
 from mainstay.engine.access import Access, Identity
 from mainstay.engine.artifacts import Artifacts
 from mainstay.engine.caches import Caches
+from mainstay.engine.channels import Channels
 from mainstay.engine.clock import Clock, SystemClock
+from mainstay.engine.delivering import Delivering
 from mainstay.engine.dispatch import Dispatch
 from mainstay.engine.enrol import LOG_LIMIT_BYTES
 from mainstay.engine.fleet import Fleet, Local
@@ -19,6 +21,7 @@ from mainstay.engine.intake import Intake
 from mainstay.engine.logs import Logs
 from mainstay.engine.loops import Loops
 from mainstay.engine.planning import Planner
+from mainstay.engine.reporting import Mailing, Reporting
 from mainstay.engine.repositories import Repositories
 from mainstay.engine.starts import Starts
 from mainstay.engine.upkeep import Upkeep
@@ -29,6 +32,7 @@ from mainstay.git.names import is_prefix
 from mainstay.model.errors import BadInput
 from mainstay.model.plan import Json
 from mainstay.model.repository import CommitPolicy, Repository
+from mainstay.notify.outlet import Outlet
 from mainstay.store import jobs
 from mainstay.store.blobs import Blobs, open_blobs
 from mainstay.store.database import Database, open_database
@@ -55,6 +59,8 @@ class Config:
     watch_remotes: bool = True
     """Whether this server looks at repositories by itself."""
     clock: Clock = field(default_factory=SystemClock)
+    outlet: Outlet = field(default_factory=Outlet)
+    """How messages go out."""
 
 
 class Engine:
@@ -77,6 +83,10 @@ class Engine:
         self.planner = Planner()
         self.starts = Starts(database, self.repositories, self.planner, self.clock, self.wake)
         self.intake = Intake(database, self.repositories, self.planner, self.starts, self.clock, self.dispatch.expect)
+        mailing = Mailing(config.outlet.mail is not None, config.outlet.author_domains)
+        self.reporting = Reporting(database, self.repositories, self.intake, self.logs, self.clock, self.wake, mailing)
+        self.delivering = Delivering(database, seal, self.clock, self.wake, config.outlet)
+        self.channels = Channels(database, seal, self.clock, config.outlet)
         self.upkeep = Upkeep(database, self.clock, self.wake)
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
         self.fleet: Fleet | None = None
@@ -102,6 +112,10 @@ class Engine:
         if self.config.watch_remotes:
             self.loops.start("intake", self.intake.run)
             self.loops.start("schedules", self.starts.schedule_loop)
+            self.loops.start("reports", self.reporting.loop)
+        self.loops.start("mail", self.delivering.mail_loop)
+        self.loops.start("chats", self.delivering.chat_loop)
+        self.loops.start("webhooks", self.delivering.webhook_loop)
         self.loops.start("packing", self.housekeeping.pack_loop)
         self.loops.start("retention", self.housekeeping.retention_loop)
 

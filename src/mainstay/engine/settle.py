@@ -13,7 +13,7 @@ from mainstay.model.changes import AddJob, Change, FillJob, NewJob, Tell
 from mainstay.model.events import Event, EventKind
 from mainstay.model.job import Job
 from mainstay.model.states import ENDED_BUILD, ENDED_JOB, BuildState, JobState
-from mainstay.store import builds, changes, events, jobs, plans
+from mainstay.store import builds, changes, events, jobs, plans, reports
 from mainstay.store.builds import BuildRow
 from mainstay.store.database import Tx
 
@@ -27,8 +27,9 @@ def settle(tx: Tx, build_id: int, now: datetime, cause: str) -> BuildState:
         found = jobs.of_build(tx, build_id)
         state = build_flow.state(found)
         if state in ENDED_BUILD:
-            _tell_end(tx, build_id, found, state, now, cause)
-            concurrency.leave_build(tx, builds.get(tx, build_id), now)
+            row = builds.get(tx, build_id)
+            _tell_end(tx, row, state, now, cause)
+            concurrency.leave_build(tx, row, now)
             return state
         following = _following(tx, build_id, found, now)
         if not following:
@@ -108,17 +109,18 @@ def _within_limits(tx: Tx, found: Sequence[Job]) -> list[Change]:
     return following
 
 
-def _tell_end(tx: Tx, build_id: int, found: Sequence[Job], state: BuildState, now: datetime, cause: str) -> None:
-    repository_id = found[0].repository_id
+def _tell_end(tx: Tx, row: BuildRow, state: BuildState, now: datetime, cause: str) -> None:
     event = Event(
         EventKind.BUILD_ENDED,
         now,
         cause,
-        repository_id=repository_id,
-        build_id=build_id,
+        repository_id=row.repository_id,
+        build_id=row.id,
         details={"state": state.value},
     )
     events.add(tx, [event])
+    # What people are told follows from it, but not here: no build waits for messages.
+    reports.judge_later(tx, row.repository_id, row.ref, row.id, now)
 
 
 def _tell(kind: EventKind, repository_id: int, build_id: int, job_id: int, now: datetime, cause: str) -> Tell:

@@ -6,6 +6,15 @@ A file per subject. Changing a table means a new file in `store/migrations/`.
 from mainstay.store.schema.base import metadata
 from mainstay.store.schema.builds import artifacts, attempts, builds, caches, jobs, log_pieces, plans
 from mainstay.store.schema.people import tokens
+from mainstay.store.schema.reports import (
+    channels,
+    deliveries,
+    flaky_told,
+    refusals,
+    reports,
+    standings,
+    to_judge,
+)
 from mainstay.store.schema.repositories import commits, pushes, refs, repositories, schedules
 from mainstay.store.schema.runners import runners
 from mainstay.store.schema.server import events, settings
@@ -16,19 +25,26 @@ __all__ = [
     "attempts",
     "builds",
     "caches",
+    "channels",
     "commits",
+    "deliveries",
     "events",
+    "flaky_told",
     "jobs",
     "log_pieces",
     "metadata",
     "plans",
     "pushes",
     "refs",
+    "refusals",
+    "reports",
     "repositories",
     "runners",
     "schedules",
     "settings",
+    "standings",
     "test_results",
     "tests",
+    "to_judge",
     "tokens",
 ]

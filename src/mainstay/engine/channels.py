@@ -1,0 +1,137 @@
+"""Channels as people add, try and remove them: addresses are checked and sealed."""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mainstay.engine.clock import Clock
+from mainstay.engine.delivering import NO_MAIL
+from mainstay.flow import audience
+from mainstay.model.errors import BadInput
+from mainstay.model.events import Event, EventKind
+from mainstay.model.report import FOR_PEOPLE, Channel, ChannelKind, Facts, ReportKind
+from mainstay.notify import chat, webhook
+from mainstay.notify.outlet import Outlet
+from mainstay.store import channels, deliveries, events, reports, repositories
+from mainstay.store.database import Database, Tx
+from mainstay.store.seal import Seal
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,99}")
+LANGUAGES = ("en", "zh-CN")
+MAX_CHANNELS, MAX_PATTERNS, MAX_ADDRESSES = 50, 100, 20
+CHOICES = (*FOR_PEOPLE, ReportKind.FINISHED)
+"""What a channel can ask for; `finished` only programs."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewChannel:
+    """A channel as a person asks for it."""
+
+    name: str
+    kind: ChannelKind
+    target: str
+    """Mail addresses with commas between, the apprise address of a chat, or the URL of a webhook."""
+    branches: tuple[str, ...] = ("*",)
+    kinds: tuple[ReportKind, ...] = ()
+    """Empty: everything for people; of a webhook everything."""
+    language: str = "en"
+
+
+class Channels:
+    """Where reports of repositories go."""
+
+    def __init__(self, database: Database, seal: Seal, clock: Clock, outlet: Outlet) -> None:
+        self._database = database
+        self._seal = seal
+        self._clock = clock
+        self._outlet = outlet
+
+    async def add(self, actor: str, repository: str, new: NewChannel) -> tuple[Channel, str | None]:
+        """Add a channel; give it and, of a webhook, the secret that is shown this once. Raises BadInput, Conflict."""
+        target, shown = self._checked(new)
+        kinds = new.kinds or (CHOICES if new.kind == ChannelKind.WEBHOOK else FOR_PEOPLE)
+        channel = Channel(
+            0, 0, new.name, new.kind, shown, new.branches or ("*",), kinds, new.language, created_by=actor
+        )
+        secret = webhook.new_secret() if new.kind == ChannelKind.WEBHOOK else None
+        added = await self._database.write(self._add, actor, repository, channel, target, secret, self._clock.now())
+        return added, secret
+
+    def _checked(self, new: NewChannel) -> tuple[str, str]:
+        """The address as it is kept, and as it may be shown."""
+        if not NAME.fullmatch(new.name):
+            raise BadInput(
+                f"{new.name[:120]!r} is no name for a channel: letters, digits, blanks, '.', '_' and '-', at most 100"
+            )
+        if new.language not in LANGUAGES:
+            raise BadInput(f"there are no messages in {new.language[:40]!r}; there are {', '.join(LANGUAGES)}")
+        if len(new.branches) > MAX_PATTERNS or any(not 0 < len(pattern) <= 1024 for pattern in new.branches):
+            raise BadInput(f"branch patterns are 1 to 1024 characters long, and there are at most {MAX_PATTERNS}")
+        if unknown := [kind for kind in new.kinds if kind not in CHOICES]:
+            raise BadInput(f"a channel cannot ask for {unknown[0]}; it can for {', '.join(CHOICES)}")
+        if ReportKind.FINISHED in new.kinds and new.kind != ChannelKind.WEBHOOK:
+            raise BadInput("`finished` comes with each build: it is for webhooks, people would mute it")
+        match new.kind:
+            case ChannelKind.MAIL:
+                return self._addresses(new.target)
+            case ChannelKind.CHAT:
+                return new.target.strip(), chat.checked(new.target.strip())
+            case ChannelKind.WEBHOOK:
+                return new.target.strip(), webhook.shown(new.target.strip())
+
+    def _addresses(self, text: str) -> tuple[str, str]:
+        if self._outlet.mail is None:
+            raise BadInput(NO_MAIL)
+        written = [part.strip() for part in text.split(",") if part.strip()]
+        found = [address for part in written if (address := audience.address_of(part)) is not None]
+        if not found or len(found) != len(written) or len(found) > MAX_ADDRESSES:
+            raise BadInput(f"give 1 to {MAX_ADDRESSES} plain mail addresses with commas between, not {text[:200]!r}")
+        shown = ", ".join(dict.fromkeys(found))
+        return shown, shown
+
+    def _add(
+        self, tx: Tx, actor: str, name: str, channel: Channel, target: str, secret: str | None, now: datetime
+    ) -> Channel:
+        repository = repositories.by_name(tx, name)
+        if len(channels.of_repository(tx, repository.id)) >= MAX_CHANNELS:
+            raise BadInput(f"{name} has {MAX_CHANNELS} channels already; remove one first")
+        added = channels.add(tx, replace(channel, repository_id=repository.id), now)
+        context = channels.target_context(added.id)
+        sealed = None if secret is None else self._seal.seal(secret.encode(), context)
+        channels.set_target(tx, added.id, self._seal.seal(target.encode(), context), sealed)
+        _tell(tx, repository.id, actor, f"channel {added.name} ({added.kind}) added by {actor}", now)
+        return added
+
+    async def remove(self, actor: str, repository: str, name: str) -> None:
+        """Remove a channel; what still waited for it is not sent."""
+        await self._database.write(_remove, actor, repository, name, self._clock.now())
+
+    async def try_out(self, repository: str, name: str) -> list[int]:
+        """Send a message that says that the channel is reached; give the numbers of the messages."""
+        return await self._database.write(_ping, repository, name, self._clock.now())
+
+    async def of(self, repository: str) -> list[Channel]:
+        """The channels of a repository. Raises NotFound."""
+        return await self._database.read(_of_name, repository)
+
+
+def _of_name(tx: Tx, name: str) -> list[Channel]:
+    return channels.of_repository(tx, repositories.by_name(tx, name).id)
+
+
+def _remove(tx: Tx, actor: str, repository: str, name: str, now: datetime) -> None:
+    found = channels.by_name(tx, repositories.by_name(tx, repository).id, name)
+    channels.remove(tx, found)
+    _tell(tx, found.repository_id, actor, f"channel {found.name} ({found.kind}) removed by {actor}", now)
+
+
+def _ping(tx: Tx, repository: str, name: str, now: datetime) -> list[int]:
+    found = channels.by_name(tx, repositories.by_name(tx, repository).id, name)
+    facts = Facts(repository=repository, ref="")
+    report_id = reports.add(tx, found.repository_id, ReportKind.PING, facts, None, now)
+    deliveries.add(tx, report_id, found.repository_id, audience.to_channel(found), now)
+    return deliveries.of_report(tx, report_id)
+
+
+def _tell(tx: Tx, repository_id: int, actor: str, cause: str, now: datetime) -> None:
+    events.add(tx, [Event(EventKind.REPOSITORY_CHANGED, now, cause, repository_id=repository_id, actor=actor)])

@@ -1,0 +1,1 @@
+"""How reports reach people: words, mail, chat services, webhooks. Nothing is decided and nothing stored here."""
