@@ -16,6 +16,7 @@ from mainstay.model.plan import Plan, PlannedJob, Step
 from mainstay.model.repository import Repository
 from mainstay.store import builds, jobs, repositories, tokens
 from mainstay.store.database import Database, Tx
+from mainstay.store.seal import Seal
 from mainstay.wire.runner import Assignment, Finish, Hello, Orders, Poll, Stored
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -100,11 +101,11 @@ class Road:
 
 
 @asynccontextmanager
-async def road(database: Database, clock: Clock | None = None) -> AsyncIterator[Road]:
+async def road(database: Database, clock: Clock | None = None, seal: Seal | None = None) -> AsyncIterator[Road]:
     """A road over `database`; two over one database are two servers."""
     clock = clock or Clock()
     wake = Wake(database)
-    dispatch = Dispatch(database, clock, wake)
+    dispatch = Dispatch(database, clock, wake, seal)
 
     def add(tx: Tx) -> int:
         return tokens.add(tx, "runner", "test", tokens.new_token("runner"), clock.now())

@@ -1,8 +1,10 @@
 """Secrets never come out of the masker, however the output is cut into chunks."""
 
 import base64
+import html
 import json
 import random
+import re
 import time
 from itertools import pairwise
 from urllib.parse import quote
@@ -75,6 +77,61 @@ def test_url_and_json_forms_are_hidden() -> None:
     assert masker.mask(quote(SECRET, safe="").encode()) == MASK
     assert masker.mask(json.dumps({"a": 'quoted "value" \\ here'}).encode()) == b'{"a": "***"}'
     assert masker.mask(b"t0ken=" + SECRET.replace("=", "%3D").encode()) != MASK
+
+
+def test_small_percent_signs_and_html_are_hidden() -> None:
+    masker = Masker([SECRET, "a<b>&\"c'd"])
+    assert masker.mask(quote(SECRET, safe="").lower().encode()) != MASK  # the letters of the value itself count
+    small = re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quote(SECRET, safe=""))
+    assert masker.mask(small.encode()) == MASK
+    assert masker.mask(html.escape("a<b>&\"c'd").encode()) == masker.mask(b"a&lt;b&gt;&amp;\"c'd") == MASK
+
+
+@pytest.mark.parametrize("width", [64, 76])
+def test_wrapped_base64_hides_its_last_line_too_when_a_line_end_came_along(width: int) -> None:
+    secret = random.Random(2).randbytes(100).hex()
+    text = base64.b64encode(secret.encode() + b"\n").decode()
+    wrapped = "\n".join(text[at : at + width] for at in range(0, len(text), width)).encode()
+    assert len(Masker([secret]).mask(wrapped).replace(MASK, b"").strip()) <= 4
+
+
+VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0*"), min_size=4, max_size=60).filter(
+    lambda value: len(value.strip()) >= 4
+)
+
+
+def printed(value: str, how: str) -> bytes:
+    """A value as a job prints it."""
+    raw = value.encode()
+    match how:
+        case "plain":
+            return raw
+        case "base64":
+            return base64.b64encode(raw)
+        case "base64 behind a name":
+            return base64.b64encode(b"user:" + raw)
+        case "url":
+            return quote(value, safe="").encode()
+        case "json":
+            return json.dumps(value).encode()
+        case _:
+            return html.escape(value).encode()
+
+
+@given(
+    VALUES,
+    st.sampled_from(["plain", "base64", "base64 behind a name", "url", "json", "html"]),
+    st.lists(st.integers(0, 200), max_size=8),
+    st.binary(max_size=30),
+)
+def test_no_form_of_a_secret_comes_out_however_it_is_cut(value: str, how: str, cuts: list[int], around: bytes) -> None:
+    masker = Masker([value])
+    shown = stream(masker, around + printed(value, how) + around, cuts)
+    whole = Masker([value]).mask(around + printed(value, how) + around)
+    assert shown == whole
+    assert value.strip().encode() not in shown.replace(MASK, b"\0") or value.strip().encode() in around
+    if how == "plain":
+        assert MASK in shown
 
 
 def test_overlapping_and_touching_secrets_leave_nothing_between() -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from mainstay.engine import concurrency, contexts, unfold
+from mainstay.engine import concurrency, contexts, given, unfold
 from mainstay.engine.settle import settle
 from mainstay.model.changes import NewJob
 from mainstay.model.errors import MainstayError
@@ -19,7 +19,7 @@ def begin(tx: Tx, build_id: int, plan: Plan, cause: str, now: datetime) -> None:
     """Give a build that was just stored its jobs."""
     row = builds.get(tx, build_id)
     first = _first_jobs(tx, row, plan, now)
-    group = _group(row, plan)
+    group = _group(tx, row, plan)
     if group is not None:
         reason = concurrency.enter_build(tx, row, group, now)
         builds.set_group(tx, build_id, group.name, reason)
@@ -47,10 +47,11 @@ def _first_jobs(tx: Tx, row: BuildRow, plan: Plan, now: datetime) -> list[NewJob
     return found
 
 
-def _group(row: BuildRow, plan: Plan) -> Group | None:
+def _group(tx: Tx, row: BuildRow, plan: Plan) -> Group | None:
     if plan.concurrency is None or not plan.jobs:
         return None
     try:
-        return build_group(plan, job_contexts(plan, plan.jobs[0], contexts.of_build(row)))
+        base = contexts.of_build(row, variables=given.variables_of(tx, row, plan))
+        return build_group(plan, job_contexts(plan, plan.jobs[0], base))
     except MainstayError:
         return None  # said again, with its place, when the jobs are worked out

@@ -24,6 +24,7 @@ from mainstay.store import events, jobs, runners
 from mainstay.store.database import Database, Tx
 from mainstay.store.dialect import passes_over_locked
 from mainstay.store.jobs import Claim, Held
+from mainstay.store.seal import Seal
 from mainstay.wire.runner import Assignment, Cancel, Orders, Poll
 
 LEASE_S = 45.0
@@ -58,10 +59,12 @@ class _Seen:
 class Dispatch:
     """The open polls of one server and the turn that fills them."""
 
-    def __init__(self, database: Database, clock: Clock, wake: Wake) -> None:
+    def __init__(self, database: Database, clock: Clock, wake: Wake, seal: Seal | None = None) -> None:
+        """`seal` opens the secrets that jobs are given; without it they are given none."""
         self._database = database
         self._clock = clock
         self._wake = wake
+        self._seal = seal
         self._open: dict[int, _OpenPoll] = {}
         self._looks = Gathered(self._look_at)
         self._work = asyncio.Event()
@@ -109,7 +112,7 @@ class Dispatch:
         """Read what there is to say at once; write only when a lease or the last contact is due."""
         seen, due = await self._looks.ask((runner_id, message))
         if due:
-            seen = await self._database.write(_renew, runner_id, message, self._clock.now())
+            seen = await self._database.write(_renew, runner_id, message, self._clock.now(), self._seal)
         return seen
 
     async def _look_at(self, polls: Sequence[tuple[int, Poll]]) -> list[tuple[_Seen, bool] | Exception]:
@@ -168,7 +171,7 @@ class Dispatch:
         ]
         if not slots:
             return 0
-        given = await self._database.write(_claim, slots, self._clock.now())
+        given = await self._database.write(_claim, slots, self._clock.now(), self._seal)
         for runner_id, assigned in given.items():
             poll = self._open.get(runner_id)
             if poll is not None and not poll.answer.done():
@@ -212,7 +215,7 @@ def _seen(
     return _Seen(orders, frozenset(row.labels), row.draining or message.draining), due
 
 
-def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime) -> _Seen:
+def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime, seal: Seal | None) -> _Seen:
     """Renew leases and the last contact, and give again what the runner does not know it has."""
     [looked] = _look(tx, [(runner_id, message)], now)
     if isinstance(looked, Exception):
@@ -222,12 +225,12 @@ def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime) -> _Seen:
     held = [each.id for each in jobs.held_by(tx, [runner_id])]
     # Only what it names: an attempt that it never takes up must run out.
     jobs.renew(tx, [key for key in held if key in message.running], now + timedelta(seconds=LEASE_S))
-    again = tuple(assign.again(tx, [key for key in held if key not in message.running]))
+    again = tuple(assign.again(tx, [key for key in held if key not in message.running], seal, now))
     orders = Orders(assign=again, cancel=seen.orders.cancel, drop=seen.orders.drop, drain=seen.orders.drain)
     return _Seen(orders, seen.labels, seen.draining)
 
 
-def _claim(tx: Tx, slots: list[Slot], now: datetime) -> dict[int, list[Assignment]]:
+def _claim(tx: Tx, slots: list[Slot], now: datetime, seal: Seal | None) -> dict[int, list[Assignment]]:
     """One dispatch turn: read the queue's head, match, claim, and build the assignments."""
     places = sum(slot.free for slot in slots)
     candidates = [
@@ -241,14 +244,14 @@ def _claim(tx: Tx, slots: list[Slot], now: datetime) -> dict[int, list[Assignmen
     matches = dispatch_flow.plan(candidates, slots, jobs.running_by_repository(tx))
     if len(candidates) > len(matches) and passes_over_locked(tx):
         tx.wake("queue")  # another server's turn may have passed over what this one locked and did not take
-    return _give(tx, matches, now) if matches else {}
+    return _give(tx, matches, now, seal) if matches else {}
 
 
 def _labels(fit: str) -> list[str]:
     return [label for label in fit.split(",") if label]
 
 
-def _give(tx: Tx, matches: list[Match], now: datetime) -> dict[int, list[Assignment]]:
+def _give(tx: Tx, matches: list[Match], now: datetime, seal: Seal | None) -> dict[int, list[Assignment]]:
     """Claim what was matched, all in a few statements."""
     known = runners.rows(tx, sorted({match.runner_id for match in matches}))
     claims = [
@@ -257,7 +260,7 @@ def _give(tx: Tx, matches: list[Match], now: datetime) -> dict[int, list[Assignm
         if match.runner_id in known  # else it was removed a moment ago
     ]
     source_tokens = jobs.claim(tx, claims, now + timedelta(seconds=LEASE_S), now)
-    made = assign.assignments(tx, source_tokens)
+    made = assign.assignments(tx, source_tokens, seal, now)
     given: dict[int, list[Assignment]] = {}
     told = []
     for claim in claims:

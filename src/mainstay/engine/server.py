@@ -23,6 +23,7 @@ from mainstay.engine.loops import Loops
 from mainstay.engine.planning import Planner
 from mainstay.engine.reporting import Mailing, Reporting
 from mainstay.engine.repositories import Repositories
+from mainstay.engine.secrets import Secrets
 from mainstay.engine.starts import Starts
 from mainstay.engine.upkeep import Upkeep
 from mainstay.engine.wake import Wake
@@ -77,9 +78,10 @@ class Engine:
         self.logs = Logs(database, blobs, self.wake, config.log_limit_bytes)
         self.artifacts = Artifacts(database, blobs, self.clock)
         self.caches = Caches(database, blobs, self.clock)
-        self.dispatch = Dispatch(database, self.clock, self.wake)
+        self.dispatch = Dispatch(database, self.clock, self.wake, seal)
         self.repositories = Repositories(database, seal, self.clock, config.data)
         self.mirrors = self.repositories.mirrors
+        self.secrets = Secrets(database, seal, self.clock)
         self.planner = Planner()
         self.starts = Starts(database, self.repositories, self.planner, self.clock, self.wake)
         self.intake = Intake(database, self.repositories, self.planner, self.starts, self.clock, self.dispatch.expect)

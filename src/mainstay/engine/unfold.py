@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mainstay.engine import contexts
+from mainstay.engine import contexts, given
 from mainstay.model.changes import NewJob
 from mainstay.model.errors import MainstayError, NotFound
 from mainstay.model.job import Job
@@ -64,7 +64,8 @@ def ready(
 ) -> list[NewJob]:
     """The jobs that a planned job becomes now that its needs have ended; at least one."""
     try:
-        known = job_contexts(plan, job, contexts.of_build(row), found)
+        base = contexts.of_build(row, variables=given.variables_of(tx, row, plan))
+        known = job_contexts(plan, job, base, found)
         expanded = instances(job, known)
     except MainstayError as error:
         return [_ended(job, position, JobState.FAILED, f"{plan.source}: job {job.key}: {error.message}")]

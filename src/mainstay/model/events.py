@@ -34,6 +34,8 @@ class EventKind(StrEnum):
     RUNNER_OFFLINE = "runner.offline"
     RUNNER_DRAINING = "runner.draining"
     RUNNER_FAILED = "runner.failed"
+    SERVER_CHANGED = "server.changed"
+    """Something that holds for all repositories was set or removed."""
 
 
 @dataclass(frozen=True, slots=True)

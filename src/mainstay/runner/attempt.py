@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mainstay.model.states import AttemptState
 from mainstay.runner import contexts
+from mainstay.runner.actions.call import ActionFailed
 from mainstay.runner.deliver import Delivery
 from mainstay.runner.job import Ending, Job
 from mainstay.runner.journal import Journal, Journals
@@ -88,6 +89,10 @@ class Attempt:
         self, name: str, zip_file: Callable[[Path], None], retention_days: int | None, kind: str = "artifact"
     ) -> None:
         """`actions.call.Keep`: the bundle is made in the journal, so it outlives the job's folders."""
+        if self._output.reading.holds_secret(name):
+            raise ActionFailed(
+                "the artifact's name holds a secret, and names are shown to everybody; name it otherwise"
+            )
         path = self.journal.keep_artifact(name)
         size, digest = await self._machine.threads.run(_make, zip_file, path)
         artifact = Artifact(name, size, digest, kind=kind, retention_days=retention_days)

@@ -11,8 +11,8 @@ from mainstay.model.repository import branch_of, tag_of
 from mainstay.runner.environment import architecture
 from mainstay.wire.runner import Assignment
 
-SHOWS_TOKEN = re.compile(rb"github(?!\.(?!token\b)[a-z_])", re.IGNORECASE)
-"""Any use of the `github` context but `github.KEY` with another key than the token."""
+SHOWS_TOKEN = re.compile(rb"github(?!\.(?!token\b)[a-z_])|secrets(?!\.[a-z_])", re.IGNORECASE)
+"""Any use of the `github` context but `github.KEY` with another key than the token, and of all secrets as one."""
 FROM_SERVER = ("needs", "vars", "inputs", "strategy", "secrets")
 
 

@@ -162,6 +162,10 @@ class Job:
             # The server gives such jobs to runners with the label `container` only. Trying again would not help.
             self._refused = "the job asks for containers, and this runner has none to offer, whatever its labels say"
             return None
+        if self.assignment.refused is not None:
+            return self.assignment.refused
+        if self._output.reading.refused is not None:
+            return f"a secret cannot be hidden in the log, so the job was not begun: {self._output.reading.refused}"
         place = self._place = await self._open()
         if place is None:
             return None  # it was stopped meanwhile
@@ -244,6 +248,8 @@ class Job:
             stopped=lambda: self._stop,
         )
         self._situation = situation
+        for notice in assignment.notices:
+            situation.remark(Annotation("notice", notice, title="Secrets"))
         limits = assignment.plan.limits
         rlimits = machine.groups.rlimits(JobLimits(limits.memory_bytes, limits.processes))
         processes = Processes(place.keeper, machine, where, rlimits, self._output.write_fd, self._stopping)
@@ -268,7 +274,7 @@ class Job:
     async def _run_steps(self, site: Site) -> None:
         for number, step in enumerate(self.assignment.plan.steps, 1):
             run = StepRun(site, step, number, str(number))
-            name = await run.name()
+            name = site.output.reading.masked(await run.name())
             result = await run.decide()
             if result is None:
                 began = StepResult(number, name, StepState.RUNNING, started_at=datetime.now(UTC))
@@ -280,7 +286,7 @@ class Job:
                     self.steps[-1] = replace(began, state=StepState.FAILED, finished_at=datetime.now(UTC))
                     raise
                 self.steps.pop()
-            self.steps.append(replace(result, name=site.output.reading.masked(name)))
+            self.steps.append(replace(result, name=site.output.reading.masked(name)))  # it may have hidden more
             self._changed(self)
         for afterwards in reversed(self._afterwards):
             await afterwards(site.situation.status is SUCCESS)
@@ -295,7 +301,8 @@ class Job:
     def _fail(self, situation: Situation, reason: str) -> None:
         situation.failed = True
         situation.remark(Annotation("error", reason))
-        self.steps.append(StepResult(1, "Prepare the job", StepState.FAILED, reason=reason))
+        hidden = self._output.reading.masked(reason)
+        self.steps.append(StepResult(1, "Prepare the job", StepState.FAILED, reason=hidden))
 
     def _ending(self, broken: str | None, leftovers: int, excess: str | None) -> Ending:
         situation = self._situation
@@ -308,15 +315,16 @@ class Job:
         state, reason = self._state(broken, excess)
         failed = next((step for step in self.steps if step.state in (StepState.FAILED, StepState.TIMED_OUT)), None)
         ran = [step.exit_code for step in self.steps if step.exit_code is not None]
+        masked = self._output.reading.masked
         return Ending(
             state=state,
-            reason=reason,
+            reason=masked(reason) if reason else None,
             exit_code=failed.exit_code if failed else (ran[-1] if ran else None),
             started_at=self.started_at,
             commit=self.commit,
             steps=tuple(self.steps),
             outputs=self._outputs() if state in (AttemptState.PASSED, AttemptState.FAILED) else None,
-            annotations=tuple(situation.annotations) if situation else (),
+            annotations=tuple(_hidden(each, masked) for each in situation.annotations) if situation else (),
             summary=situation.summary if situation else None,
         )
 
@@ -359,6 +367,12 @@ class Job:
 
 async def _job_env(plan: PlannedJob, scope: Scope) -> dict[str, str]:
     return {name: render(parse_template(text), scope) for name, text in plan.env.items()}
+
+
+def _hidden(annotation: Annotation, masked: Callable[[str], str]) -> Annotation:
+    """The annotation without secrets, wherever in it they stand."""
+    title, path = (text if text is None else masked(text) for text in (annotation.title, annotation.path))
+    return replace(annotation, message=masked(annotation.message), title=title, path=path)
 
 
 def _disk_words(error: OSError) -> str:

@@ -1,6 +1,6 @@
 """What a runner knows of its attempts, on its own disk, until the server has it: one folder per attempt.
 
-    journal/ATTEMPT/assignment.json   what was to be run, without the secrets' context
+    journal/ATTEMPT/assignment.json   what was to be run, without contexts, tokens and secrets
                     log, masked       see `logfile`
                     tests.jsonl       test reports, written when the job has ended
                     artifacts/N.json, N.zip
@@ -33,6 +33,15 @@ MAX_ASIDE = 20
 """Unreadable journals that are kept for people to look at; older ones are removed."""
 
 log = logging.getLogger(__name__)
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The content of assignment.json."""
+
+    assignment: Assignment
+    """Without contexts, the source's token and what is to be hidden: no secret is written down."""
+    hides: bool
+    """Whether values were hidden from the log's first byte on, so that only `masked` may leave this machine."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -82,9 +91,9 @@ class Journal:
                 total += path.lstat().st_size
         return total
 
-    def assignment(self) -> Assignment:
-        """What was to be run, without contexts and the source's token. Raises OSError, msgspec.MsgspecError."""
-        return msgspec.json.decode((self.folder / ASSIGNMENT).read_bytes(), type=Assignment)
+    def kept(self) -> Kept:
+        """The assignment as it was written down. Raises OSError, msgspec.MsgspecError."""
+        return msgspec.json.decode((self.folder / ASSIGNMENT).read_bytes(), type=Kept)
 
     def end(self, finish: Finish) -> None:
         """Write down how the attempt ended, safe from a power cut. With a full disk it is only kept in memory."""
@@ -139,11 +148,12 @@ class Journals:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def open(self, assignment: Assignment, masks: tuple[str, ...]) -> Journal:
-        """A new journal. Secrets other than what is to be masked stay in memory. Raises OSError (a full disk)."""
+        """A new journal. Secrets stay in memory, `masks` among them. Raises OSError (a full disk)."""
         folder = self.folder / str(assignment.attempt)
         folder.mkdir(mode=0o700)
         source = msgspec.structs.replace(assignment.source, token="")
-        kept = msgspec.structs.replace(assignment, source=source, contexts={}, masks=masks)
+        bare = msgspec.structs.replace(assignment, source=source, contexts={}, masks=())
+        kept = Kept(bare, bool(masks))
         try:
             fd = os.open(folder / ASSIGNMENT, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "wb") as file:

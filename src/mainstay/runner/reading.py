@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from mainstay.runner.logfile import LogFile
 from mainstay.workflow.commands import MAX_LINE, AddMask, Command, CommandReader, may_hold_commands
-from mainstay.workflow.masks import Masker
+from mainstay.workflow.masks import MIN_LENGTH, Masker
 
 SLICE_BYTES = 4 << 20
 BLOCK_BYTES = 64 << 10
@@ -29,8 +29,12 @@ class Reading:
         """Whether the next byte belongs to a line whose beginning has been let through as text."""
         self.ready_bytes = 0
         """How much of the log may leave the runner."""
+        self.refused: str | None = None
+        """Why one of `masks` cannot be hidden though it is long enough to be one, in words."""
         for value in masks:
-            self.hide(value)
+            refused = self.hide(value)
+            if refused is not None and len(value.strip()) >= MIN_LENGTH:
+                self.refused = refused
 
     def begin_step(self) -> None:
         """Commands that an earlier step stopped are obeyed again."""

@@ -17,14 +17,19 @@ log = logging.getLogger(__name__)
 def give_up(journal: Journal, reason: str = REASON) -> None:
     """Write down that the attempt is lost. Blocking. Raises OSError."""
     try:
-        masks = journal.assignment().masks
+        hides = journal.kept().hides
     except (OSError, msgspec.MsgspecError) as error:
-        # Without its masks the log may not leave this machine.
         log.warning("attempt %d: its assignment cannot be read, so its log is not sent: %s", journal.attempt, error)
-        _end(journal, reason, 0, "the log was left out: the runner no longer knows which secrets are to be hidden")
+        _end(journal, reason, 0, "the log was left out: the runner no longer knows whether secrets are to be hidden")
+        return
+    if hides:
+        # What was to be hidden is written nowhere, so of the log only what had been read by then can be sent.
+        journal.log.take_masked()
+        notice = "the last lines may be missing: which secrets they held was known only to the process that was killed"
+        _end(journal, reason, journal.log.masked_bytes, notice)
         return
     whole = journal.log.raw_bytes
-    reading = Reading(journal.log, masks)
+    reading = Reading(journal.log)
     more = True
     while more:
         _, more = reading.advance(whole, final=True)

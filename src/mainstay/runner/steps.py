@@ -106,9 +106,9 @@ class StepRun:
         """What is shown: its name, else what it runs."""
         try:
             if self.step.name:
-                return (await self.site.rendering.text(self.step.name, self._scope())).strip()[
-                    :MAX_NAME
-                ] or f"Step {self.number}"
+                text = await self.site.rendering.text(self.step.name, self._scope())
+                # Hidden before it is cut: a part of a secret would not be recognised.
+                return self.site.output.reading.masked(text).strip()[:MAX_NAME] or f"Step {self.number}"
         except ExpressionError:
             return (self.step.name or "")[:MAX_NAME]
         what = self.step.uses or next(iter((self.step.run or "").strip().splitlines()), "")

@@ -8,6 +8,7 @@ from sqlalchemy import delete, insert, select, update
 
 from mainstay.model.errors import Conflict, NotFound
 from mainstay.model.repository import Commit, CommitPolicy, Push, RefMove, Repository
+from mainstay.store import secrets, variables
 from mainstay.store.database import Tx
 from mainstay.store.dialect import for_update, insert_ignore, upsert
 from mainstay.store.schema import commits, pushes, refs, repositories
@@ -84,7 +85,9 @@ def change(tx: Tx, repository_id: int, **values: object) -> Repository:
 
 
 def remove(tx: Tx, repository: Repository, now: datetime) -> None:
-    """Stop watching it and free its name. Housekeeping deletes its history later."""
+    """Stop watching it, free its name, forget its secrets. Housekeeping deletes its history later."""
+    secrets.forget(tx, repository.id)
+    variables.forget(tx, repository.id)
     tx.conn.execute(
         update(repositories)
         .where(repositories.c.id == repository.id)

@@ -112,6 +112,10 @@ class Assignment(Message, frozen=True):
     trusted: bool = True
     time_limit_s: float = 21600.0
     allowed_to_fail: bool = False
+    notices: tuple[str, ...] = ()
+    """What the server has to say of the job: annotations of the attempt."""
+    refused: str | None = None
+    """Why the job cannot be run, which is our fault and not the code's; the attempt ends as broken with these words."""
 
 
 class Cancel(Message, frozen=True):

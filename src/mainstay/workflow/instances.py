@@ -1,5 +1,6 @@
 """From a planned job to the jobs of a build, once its needs have ended: condition, matrix, name, labels, limits."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mainstay.model.errors import BadInput
@@ -95,6 +96,11 @@ def _instance(
         concurrency=group(job.concurrency, scope),
         environment=_rendered(job.environment, scope) or None,
     )
+
+
+def environment_of(job: PlannedJob, values: Mapping[str, Json]) -> str:
+    """The environment that a job names, evaluated with its contexts; empty: none. Raises ExpressionError."""
+    return _rendered(job.environment, Scope(values))
 
 
 def own_key(job: PlannedJob) -> str:

@@ -5,8 +5,10 @@ over all of them (10 GB/s a form of 40 characters), and linear whatever the inpu
 """
 
 import json
+import re
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
+from html import escape
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
@@ -34,7 +36,8 @@ class _Form(NamedTuple):
 class Masker:
     """Replaces secrets by `***` in output that comes in chunks of any size.
 
-    Hidden are the value, each line of a value of several lines, and their base64, URL-encoded and JSON-quoted forms.
+    Hidden are the value, each line of a value of several lines, and their base64, URL-encoded, JSON-quoted and
+    HTML-escaped forms.
     Secrets that overlap or touch become one `***`. What comes out does not depend on how the input was cut.
     """
 
@@ -164,13 +167,21 @@ def _forms(value: str) -> set[bytes]:
         if len(part.strip()) < MIN_LENGTH:
             continue
         raw = part.encode("utf-8", "surrogatepass")
-        forms |= {raw, quote(raw, safe="").encode(), quote_plus(raw).encode(), quote(raw).encode()}
+        quoted = {quote(raw, safe="").encode(), quote_plus(raw).encode(), quote(raw).encode()}
+        forms |= {raw} | quoted | {_small_escapes(each) for each in quoted}
         forms |= {
             json.dumps(part).encode()[1:-1],
             json.dumps(part, ensure_ascii=False).encode("utf-8", "replace")[1:-1],
+            escape(part, quote=False).encode("utf-8", "replace"),
+            escape(part).encode("utf-8", "replace"),
         }
         forms.update(_base64_forms(raw))
     return {form for form in forms if len(form) >= HEAD}
+
+
+def _small_escapes(quoted: bytes) -> bytes:
+    """`%2f` for `%2F`: both are written."""
+    return re.sub(rb"%[0-9A-F]{2}", lambda found: found[0].lower(), quoted)
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
@@ -179,7 +190,8 @@ def _base64_forms(raw: bytes) -> Iterator[bytes]:
         first, last = -(-shift * 8 // 6), (shift + len(raw)) * 8 // 6
         for encode in (b64encode, urlsafe_b64encode):
             yield encode(bytes(shift) + raw)[first:last]
-    whole = b64encode(raw)
+    # Without the last sign, which is another when more follows the value: the line end that `echo` adds, say.
+    whole = b64encode(raw)[: len(raw) * 8 // 6]
     for width in (64, 76):
         if len(whole) > width:
             yield from (whole[at : at + width] for at in range(0, len(whole), width))

@@ -17,6 +17,7 @@ from mainstay.store.schema.reports import (
 )
 from mainstay.store.schema.repositories import commits, pushes, refs, repositories, schedules
 from mainstay.store.schema.runners import runners
+from mainstay.store.schema.secrets import environment_jobs, secrets, variables, webhook_secrets
 from mainstay.store.schema.server import events, settings
 from mainstay.store.schema.tests import test_results, tests
 
@@ -28,6 +29,7 @@ __all__ = [
     "channels",
     "commits",
     "deliveries",
+    "environment_jobs",
     "events",
     "flaky_told",
     "jobs",
@@ -41,10 +43,13 @@ __all__ = [
     "repositories",
     "runners",
     "schedules",
+    "secrets",
     "settings",
     "standings",
     "test_results",
     "tests",
     "to_judge",
     "tokens",
+    "variables",
+    "webhook_secrets",
 ]
