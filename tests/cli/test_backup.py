@@ -9,6 +9,7 @@ import pytest
 from tests.cli.conftest import Ran
 
 from mainstay.engine.server import Config, Engine
+from mainstay.model.person import Actor
 
 Run = Callable[..., Ran]
 
@@ -24,7 +25,7 @@ def pushed(tmp_path: Path) -> str:
     async def fill() -> str:
         engine = await Engine.open(Config(tmp_path / "data"))
         try:
-            repository = await engine.add_repository("test", "mine", None)
+            repository = await engine.add_repository(Actor("test"), "mine", None)
             mirror = engine.mirrors.of(repository.id)
             await mirror.create()
             work = tmp_path / "work"

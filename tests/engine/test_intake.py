@@ -10,6 +10,7 @@ import pytest
 
 from mainstay.engine.server import Config, Engine
 from mainstay.model.errors import BadInput, MainstayError
+from mainstay.model.person import Actor
 from mainstay.model.repository import CommitPolicy
 from mainstay.store import events
 from mainstay.store.database import Tx
@@ -87,7 +88,7 @@ async def test_first_sight_builds_the_tips_of_branches_and_nothing_older(tmp_pat
     project.git("branch", "side", "HEAD~1")
     project.push("main", "side", "v1")
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         found = await stored(server, lambda found: len(found) >= 2)
         assert {(commit, ref) for commit, ref, _ in found} == {
             (tip, "refs/heads/main"),
@@ -101,7 +102,7 @@ async def test_since_builds_what_was_there_before(tmp_path: Path) -> None:
     later = [project.commit(str(n)) for n in range(4)]
     project.push()
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare), since=root)
+        await server.add_repository(Actor("ada"), "demo", str(project.bare), since=root)
         found = await stored(server, lambda found: len(found) == 4)
         assert [commit for commit, _, _ in found] == [later[-1], *later[:-1]]
 
@@ -114,12 +115,12 @@ async def test_since_may_be_shortened_and_what_is_no_commit_is_told(tmp_path: Pa
     async with engine(tmp_path) as server:
         for wrong in ("--all", "main", "abc", "x" * 40, ""):
             with pytest.raises(BadInput):
-                await server.add_repository("ada", "wrong", str(project.bare), since=wrong)
-        await server.add_repository("ada", "demo", str(project.bare), since=root[:8])
+                await server.add_repository(Actor("ada"), "wrong", str(project.bare), since=wrong)
+        await server.add_repository(Actor("ada"), "demo", str(project.bare), since=root[:8])
         found = await stored(server, lambda rows: len(rows) == 2)
         assert {commit for commit, _, _ in found} == set(commits)
         with server.wake.watch("events") as told:
-            await server.add_repository("ada", "lost", str(project.bare), since="f" * 12)
+            await server.add_repository(Actor("ada"), "lost", str(project.bare), since="f" * 12)
             async with asyncio.timeout(10):
                 while not (error := (await server.repositories.by_name("lost")).error):
                     await told.wait(1.0)
@@ -131,7 +132,7 @@ async def test_every_commit_of_a_push_is_built_the_tip_first(tmp_path: Path) -> 
     project.commit("root")
     project.push()
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         await stored(server, lambda found: len(found) == 1)
         later = [project.commit(str(n)) for n in range(5)]
         project.push()
@@ -145,7 +146,7 @@ async def test_500_commits_in_one_push_are_all_built_once(tmp_path: Path) -> Non
     tree = (project.commit("root"), project.git("rev-parse", "HEAD^{tree}"))[1]
     project.push()
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         await stored(server, lambda found: len(found) == 1)
         parent = project.git("rev-parse", "HEAD")
         for number in range(500):
@@ -162,7 +163,7 @@ async def test_a_force_push_builds_the_new_line_and_keeps_the_old(tmp_path: Path
     old = project.commit("old")
     project.push()
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         await stored(server, lambda found: len(found) == 1)
         project.git("reset", "-q", "--hard", root)
         new = project.commit("new")
@@ -179,7 +180,7 @@ async def test_a_merge_brings_the_commits_of_both_sides_once(tmp_path: Path) -> 
     root = project.commit("root")
     project.push()
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         await stored(server, lambda found: len(found) == 1)
         project.git("checkout", "-q", "-b", "side", root)
         side = project.commit("side")
@@ -198,8 +199,8 @@ async def test_first_parent_and_latest_leave_commits_out(tmp_path: Path) -> None
     root = project.commit("root")
     project.push()
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "line", str(project.bare), commits=CommitPolicy.FIRST_PARENT)
-        await server.add_repository("ada", "tips", str(project.bare), commits=CommitPolicy.LATEST)
+        await server.add_repository(Actor("ada"), "line", str(project.bare), commits=CommitPolicy.FIRST_PARENT)
+        await server.add_repository(Actor("ada"), "tips", str(project.bare), commits=CommitPolicy.LATEST)
         await stored(server, lambda found: len(found) == 2)
         project.git("checkout", "-q", "-b", "side", root)
         side = project.commit("side")
@@ -218,7 +219,7 @@ async def test_a_deleted_branch_and_one_made_again_lose_and_repeat_nothing(tmp_p
     root = project.commit("root")
     project.push("main", "main:side")
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         assert len(await stored(server, lambda found: len(found) == 2)) == 2
         project.push(":side")
         await server.look("demo")
@@ -236,7 +237,7 @@ async def test_refs_with_hostile_names_are_built_like_others(tmp_path: Path) -> 
     project.push()
     names = ["refs/heads/-rf", "refs/heads/$(id>owned)", "refs/heads/;reboot", "refs/heads/中文"]
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         await stored(server, lambda found: len(found) == 1)
         for name in names:
             project.git("update-ref", name, project.commit(name))
@@ -249,7 +250,7 @@ async def test_refs_with_hostile_names_are_built_like_others(tmp_path: Path) -> 
 async def test_an_empty_repository_is_watched_until_it_has_a_commit(tmp_path: Path) -> None:
     project = Project(tmp_path)
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         await server.look("demo")
         tip = project.commit("first")
         project.push()
@@ -264,7 +265,7 @@ async def test_an_unreachable_remote_says_so_with_the_next_try_and_recovers(tmp_
     hidden = tmp_path / "hidden"
     project.bare.rename(hidden)
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         with pytest.raises(MainstayError):
             await server.look("demo")
         broken = await server.repositories.by_name("demo")
@@ -283,7 +284,7 @@ async def test_a_push_while_the_server_was_away_is_found_at_its_start(tmp_path: 
     root = project.commit("root")
     project.push()
     async with engine(tmp_path) as server:
-        await server.add_repository("ada", "demo", str(project.bare))
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
         await stored(server, lambda found: len(found) == 1)
     tips = [project.commit(str(n)) for n in range(3)]
     project.push()

@@ -3,6 +3,7 @@
 import pytest
 
 from mainstay.engine import people
+from mainstay.model.person import Actor
 from mainstay.model.plan import Matrix, PlannedJob, Step
 from mainstay.store.database import Database
 from tests.engine.road import Road, plan, road
@@ -29,7 +30,7 @@ async def run(here: Road, build: int, runner: int, ends: dict[str, str]) -> list
 
 async def again(here: Road, build: int, failed_only: bool = False, name: str | None = None) -> tuple[str, ...]:
     here.clock.move(1)
-    return await here.database.write(people.rerun_build, "ada", build, failed_only, name, here.clock.now())
+    return await here.database.write(people.rerun_build, Actor("ada"), build, failed_only, name, here.clock.now())
 
 
 async def states(here: Road, build: int) -> dict[str, tuple[str, int]]:

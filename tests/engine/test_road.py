@@ -7,6 +7,7 @@ import pytest
 from mainstay.engine import enrol, fit, people, results
 from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import Conflict, Gone, NotFound
+from mainstay.model.person import Actor
 from mainstay.model.plan import PlannedJob, Service, Step
 from mainstay.store.database import Database
 from mainstay.wire.runner import Progress
@@ -159,14 +160,14 @@ async def test_cancelling_ends_queued_jobs_now_and_running_ones_through_their_ru
         attempt = (await here.given(runner)).attempt
         waiting = asyncio.create_task(here.poll(runner, free=0, running=(attempt,)))
         await asyncio.sleep(0.05)
-        await database.write(people.cancel_build, "ada", build, "enough", here.clock.now())
+        await database.write(people.cancel_build, Actor("ada"), build, "enough", here.clock.now())
         orders = await waiting
         assert [(cancel.attempt, cancel.reason) for cancel in orders.cancel] == [(attempt, "cancelled by ada: enough")]
         assert sorted(await here.states(build)) == ["cancelled", "running"]
         await here.finish(runner, attempt, "cancelled")
         assert await here.states(build) == ["cancelled", "cancelled"]
         with pytest.raises(Conflict):
-            await database.write(people.cancel_build, "ada", build, None, here.clock.now())
+            await database.write(people.cancel_build, Actor("ada"), build, None, here.clock.now())
 
 
 async def test_a_rerun_adds_an_attempt_and_overwrites_nothing(database: Database) -> None:
@@ -174,7 +175,7 @@ async def test_a_rerun_adds_an_attempt_and_overwrites_nothing(database: Database
         runner = await here.hello()
         build = await here.build(await here.repository())
         await here.finish(runner, (await here.given(runner)).attempt, "failed")
-        await database.write(people.rerun_build, "ada", build, True, None, here.clock.now())
+        await database.write(people.rerun_build, Actor("ada"), build, True, None, here.clock.now())
         await here.finish(runner, (await here.given(runner)).attempt, "passed")
         [job] = await here.jobs(build)
         assert [each.state for each in job.attempts] == ["failed", "passed"]

@@ -10,6 +10,7 @@ import pytest
 
 from mainstay.engine.server import Config, Engine
 from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.person import Actor
 from mainstay.store import schedules
 from mainstay.store.database import Tx
 from mainstay.store.schema import builds
@@ -44,7 +45,7 @@ async def engine(folder: Path, clock: Clock) -> AsyncIterator[tuple[Engine, Proj
     try:
         await opened.start()
         await asyncio.sleep(0)
-        repository = await opened.add_repository("ada", "demo", str(project.bare))
+        repository = await opened.add_repository(Actor("ada"), "demo", str(project.bare))
         with opened.wake.watch("schedules") as told:
             while not await opened.db.read(schedules.of_repository, repository.id):
                 await told.wait(5)
@@ -85,12 +86,12 @@ async def test_a_schedule_that_leaves_the_workflow_file_is_gone(tmp_path: Path) 
 
 async def test_a_workflow_is_started_by_hand_with_typed_inputs(tmp_path: Path) -> None:
     async with engine(tmp_path, Clock()) as (server, _):
-        [build] = await server.start_workflow("ada", "demo", ".mainstay/night.yml", "main", {"dry": "true"})
+        [build] = await server.start_workflow(Actor("ada"), "demo", ".mainstay/night.yml", "main", {"dry": "true"})
         [(event, payload)] = await server.db.read(_events)
         assert (build, event, payload["inputs"]) == (1, "workflow_dispatch", {"level": "low", "dry": True})
         with pytest.raises(BadInput, match="level"):
-            await server.start_workflow("ada", "demo", ".mainstay/night.yml", None, {"level": "loud"})
+            await server.start_workflow(Actor("ada"), "demo", ".mainstay/night.yml", None, {"level": "loud"})
         with pytest.raises(BadInput, match="no workflow"):
-            await server.start_workflow("ada", "demo", "other.yml")
+            await server.start_workflow(Actor("ada"), "demo", "other.yml")
         with pytest.raises(NotFound):
-            await server.start_workflow("ada", "demo", ".mainstay/night.yml", "nowhere")
+            await server.start_workflow(Actor("ada"), "demo", ".mainstay/night.yml", "nowhere")

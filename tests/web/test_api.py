@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from mainstay.model.person import Actor
 from mainstay.web.artifacts import disposition
 from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
@@ -283,7 +284,7 @@ def test_artifacts_are_listed_and_downloaded(site: Site) -> None:
     for wrong in ("/artifacts/3", "/builds/99/artifacts"):
         assert site.api("GET", wrong).status_code == 404
     assert site.page("/artifacts/3").status_code == 404
-    site.do(site.engine.remove_repository, "ada", "demo")
+    site.do(site.engine.remove_repository, Actor("ada"), "demo")
     assert site.api("GET", "/artifacts/2").status_code == 404
 
 

@@ -13,6 +13,7 @@ import httpx2 as httpx
 import pytest
 
 from mainstay.model.events import Event, EventKind
+from mainstay.model.person import Actor
 from mainstay.store import events
 from mainstay.store.database import Tx
 from tests.web.conftest import API_TOKEN, RUNNER_TOKEN
@@ -94,7 +95,7 @@ def test_an_open_page_hears_of_changes(server: Served) -> None:
     with httpx.stream("GET", f"{server.url}/live?topic=build:1", timeout=20) as answer:
         found = messages(answer)
         assert next(found)[0] == "open"
-        server.do(server.engine.cancel_build, "ada", 1, None)
+        server.do(server.engine.cancel_build, Actor("ada"), 1, None)
         assert next(found)[0] == "changed"
 
 
@@ -114,7 +115,7 @@ def test_waiting_for_a_build_ends_with_its_verdict(server: Served) -> None:
     until = time.monotonic() + 10
     while not server.app.state.site.streams.size and time.monotonic() < until:
         time.sleep(0.01)
-    server.do(server.engine.cancel_build, "ada", 1, None)
+    server.do(server.engine.cancel_build, Actor("ada"), 1, None)
     waiting.join(20)
     assert found[0]["state"] == "cancelled"
 

@@ -1,11 +1,13 @@
 """Who is speaking: tokens to identities, remembered for a short while so that hot paths need no query."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mainstay.engine.clock import Clock
+from mainstay.flow import permit
 from mainstay.model.errors import Gone
-from mainstay.store import runners, tokens
+from mainstay.model.person import Actor, Grants, Scope
+from mainstay.store import audit, people, runners, tokens
 from mainstay.store.database import Database, Tx
 
 REMEMBER_S = 30.0
@@ -14,11 +16,26 @@ MAX_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a token belongs to. `kind`: `api` (may do everything for now) or `runner`."""
+    """Who a token belongs to, and what may be done with it."""
 
     kind: str
+    """`api`, `session` (of a browser), `signin` (a link that signs in once) or `runner`."""
     id: int
+    """The token's."""
     name: str
+    """The person's; the token's own when it belongs to the server."""
+    person_id: int | None = None
+    grants: Grants = field(default_factory=Grants)
+    token: str | None = None
+    """What an API token is called."""
+    scope: Scope = Scope.ADMIN
+    address: str | None = None
+    """Where this request came from."""
+
+    @property
+    def actor(self) -> Actor:
+        """The same as engine, story and audit trail know it."""
+        return Actor(self.name, self.person_id, self.token, self.address)
 
 
 class Access:
@@ -29,12 +46,14 @@ class Access:
         self._clock = clock
         self._remembered: dict[str, tuple[float, Identity]] = {}
         self._runners: set[tuple[int, int]] = set()
+        self._public: tuple[float, frozenset[int]] | None = None
         self._stop = database.on_wake(self._forget)
 
     def _forget(self, topic: str) -> None:
         if topic in ("tokens", "runners", "*"):
             self._remembered.clear()
             self._runners.clear()
+            self._public = None
 
     async def authenticate(self, token: str) -> Identity | None:
         """The identity of a live token, or None."""
@@ -45,15 +64,21 @@ class Access:
         known = self._remembered.get(key)
         if known is not None and known[0] > now:
             return known[1]
-        row = await self._database.read(tokens.find, token, self._clock.now())
-        if row is None:
+        identity = await self._database.read(_identity, token, self._clock.now())
+        if identity is None:
             self._remembered.pop(key, None)
             return None
-        identity = Identity(row.kind, row.id, row.name)
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
         self._remembered[key] = (now + REMEMBER_S, identity)
         return identity
+
+    async def public(self) -> frozenset[int]:
+        """The repositories that everybody may read."""
+        now = self._clock.monotonic()
+        if self._public is None or self._public[0] <= now:
+            self._public = (now + REMEMBER_S, await self._database.read(people.public))
+        return self._public[1]
 
     async def check_runner(self, token_id: int, runner_id: int) -> None:
         """Refuse a token that may not speak for a runner. Raises Gone."""
@@ -66,10 +91,10 @@ class Access:
             self._runners.clear()
         self._runners.add(pair)
 
-    async def new_token(self, kind: str, name: str) -> str:
-        """Make a token and keep its hash."""
+    async def new_token(self, kind: str, name: str, actor: Actor | None = None) -> str:
+        """Make a token of the server's own and keep its hash."""
         token = tokens.new_token(kind)
-        await self._database.write(_add, kind, name, token, self._clock.now())
+        await self._database.write(_add, kind, name, token, actor, self._clock.now())
         return token
 
     def close(self) -> None:
@@ -77,5 +102,25 @@ class Access:
         self._stop()
 
 
-def _add(tx: Tx, kind: str, name: str, token: str, now: datetime) -> int:
+def _identity(tx: Tx, token: str, now: datetime) -> Identity | None:
+    row = tokens.find(tx, token, now)
+    if row is None:
+        return None
+    if row.kind not in ("api", "session"):
+        return Identity(row.kind, row.id, row.name)
+    named = row.name if row.kind == "api" else None
+    scope = Scope(row.scope)
+    if row.person_id is None:
+        grants = permit.limited(permit.EVERYTHING, scope, row.repositories)
+        return Identity(row.kind, row.id, row.name, None, grants, named, scope)
+    person = people.find(tx, row.person_id)
+    if person is None:
+        return None
+    grants = permit.limited(people.grants_of(tx, person), scope, row.repositories)
+    return Identity(row.kind, row.id, person.name, person.id, grants, named, scope)
+
+
+def _add(tx: Tx, kind: str, name: str, token: str, actor: Actor | None, now: datetime) -> int:
+    if actor is not None:
+        audit.add(tx, actor, "token.create", f"{kind} token {name}", now)
     return tokens.add(tx, kind, name, token, now)

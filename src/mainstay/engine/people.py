@@ -9,14 +9,15 @@ from mainstay.model.changes import Change
 from mainstay.model.errors import BadInput, Conflict
 from mainstay.model.events import Event, EventKind
 from mainstay.model.job import Job
+from mainstay.model.person import Actor
 from mainstay.model.states import ENDED_JOB, JobState
-from mainstay.store import builds, changes, events, jobs, runners
+from mainstay.store import audit, builds, changes, events, jobs, runners
 from mainstay.store.database import Tx
 
 BAD_ENDS = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.ALLOWED})
 
 
-def cancel_build(tx: Tx, actor: str, build_id: int, reason: str | None, now: datetime) -> None:
+def cancel_build(tx: Tx, actor: Actor, build_id: int, reason: str | None, now: datetime) -> None:
     """Stop all jobs of a build that have not ended. Raises Conflict when there are none."""
     jobs.lock_build(tx, build_id)
     row = builds.get(tx, build_id)
@@ -25,9 +26,11 @@ def cancel_build(tx: Tx, actor: str, build_id: int, reason: str | None, now: dat
         raise Conflict(f"build {row.repository}#{row.number} has ended; there is nothing to cancel")
     cause = f"cancelled by {actor}" + (f": {reason}" if reason else "")
     asked = Event(
-        EventKind.BUILD_CANCEL_ASKED, now, cause, repository_id=row.repository_id, build_id=build_id, actor=actor
+        EventKind.BUILD_CANCEL_ASKED, now, cause, repository_id=row.repository_id, build_id=build_id, actor=actor.name
     )
     events.add(tx, [asked])
+    name = f"{row.repository}#{row.number}"
+    audit.add(tx, actor, "build.cancel", name, now, detail=reason or "", repository_id=row.repository_id)
     for job in found:
         changes.apply(tx, result_flow.cancel(job, now, cause), now)
     settle(tx, build_id, now, cause)
@@ -44,7 +47,7 @@ def supersede(tx: Tx, repository_id: int, ref: str, newer: Sequence[int], now: d
 
 
 def rerun_build(
-    tx: Tx, actor: str, build_id: int, failed_only: bool, job_name: str | None, now: datetime
+    tx: Tx, actor: Actor, build_id: int, failed_only: bool, job_name: str | None, now: datetime
 ) -> tuple[str, ...]:
     """Queue new attempts of jobs that have ended: all, those that failed, or one; give their names.
 
@@ -63,9 +66,11 @@ def rerun_build(
     if not following:
         raise Conflict(_nothing_to_run(f"{row.repository}#{row.number}", found, failed_only))
     asked = Event(
-        EventKind.BUILD_RERUN_ASKED, now, cause, repository_id=row.repository_id, build_id=build_id, actor=actor
+        EventKind.BUILD_RERUN_ASKED, now, cause, repository_id=row.repository_id, build_id=build_id, actor=actor.name
     )
     events.add(tx, [asked])
+    name, what = f"{row.repository}#{row.number}", ", ".join(job.name for job in chosen)
+    audit.add(tx, actor, "build.rerun", name, now, detail=what, repository_id=row.repository_id)
     changes.apply(tx, following, now)
     settle(tx, build_id, now, cause)
     return tuple(job.name for job in chosen if job.state in ENDED_JOB)
@@ -103,24 +108,30 @@ def _nothing_to_run(name: str, found: list[Job], failed_only: bool) -> str:
     return f"no job of build {name} has failed" if failed_only else f"build {name} has no job that ran"
 
 
-def drain_runner(tx: Tx, actor: str, runner_id: int, draining: bool, now: datetime) -> None:
+def drain_runner(tx: Tx, actor: Actor, runner_id: int, draining: bool, now: datetime) -> None:
     """Let a runner take no new work, or take work again."""
     row = runners.row(tx, runner_id)
     runners.change(tx, runner_id, draining=draining)
     word = "drained" if draining else "resumed"
-    event = Event(EventKind.RUNNER_DRAINING, now, f"{row.name} {word} by {actor}", runner_id=runner_id, actor=actor)
+    event = Event(
+        EventKind.RUNNER_DRAINING, now, f"{row.name} {word} by {actor}", runner_id=runner_id, actor=actor.name
+    )
     events.add(tx, [event])
+    audit.add(tx, actor, "runner.drain" if draining else "runner.resume", row.name, now)
     tx.wake(f"runner:{runner_id}")
     tx.wake("runners")
 
 
-def remove_runner(tx: Tx, actor: str, runner_id: int, now: datetime) -> None:
+def remove_runner(tx: Tx, actor: Actor, runner_id: int, now: datetime) -> None:
     """Forget a runner. One that holds work is drained first, by a person's order."""
     row = runners.row(tx, runner_id)
     if jobs.held_by(tx, [runner_id]):
         raise Conflict(f"runner {row.name} holds running jobs; drain it and wait for their end, then remove it")
     runners.change(tx, runner_id, removed_at=now, boot="removed")
-    event = Event(EventKind.RUNNER_OFFLINE, now, f"{row.name} removed by {actor}", runner_id=runner_id, actor=actor)
+    event = Event(
+        EventKind.RUNNER_OFFLINE, now, f"{row.name} removed by {actor}", runner_id=runner_id, actor=actor.name
+    )
     events.add(tx, [event])
+    audit.add(tx, actor, "runner.remove", row.name, now)
     tx.wake(f"runner:{runner_id}")
     tx.wake("runners")

@@ -11,8 +11,9 @@ from mainstay.git.keys import Access, make_key
 from mainstay.git.source import local_path
 from mainstay.model.errors import BadInput
 from mainstay.model.events import Event, EventKind
+from mainstay.model.person import Actor
 from mainstay.model.repository import CommitPolicy, Repository
-from mainstay.store import events, repositories
+from mainstay.store import audit, events, repositories
 from mainstay.store.database import Database, Tx
 from mainstay.store.seal import Seal
 
@@ -49,7 +50,7 @@ class Repositories:
 
     async def add(
         self,
-        actor: str,
+        actor: Actor,
         name: str,
         url: str | None,
         branches: Sequence[str],
@@ -66,7 +67,7 @@ class Repositories:
         new = Repository(0, name, _address(url), _patterns(branches), CommitPolicy(commits), supersede, _poll(poll_s))
         return await self._database.write(_add, actor, new, self._clock.now())
 
-    async def change(self, actor: str, name: str, values: Mapping[str, object]) -> Repository:
+    async def change(self, actor: Actor, name: str, values: Mapping[str, object]) -> Repository:
         """Change how a repository is watched. Raises BadInput for what cannot be changed."""
         unknown = sorted(set(values) - CHANGEABLE)
         if unknown:
@@ -82,11 +83,11 @@ class Repositories:
             checked["poll_s"] = _poll(float(checked["poll_s"]))  # type: ignore[arg-type]
         return await self._database.write(_change, actor, name, checked, self._clock.now())
 
-    async def remove(self, actor: str, name: str) -> Repository:
+    async def remove(self, actor: Actor, name: str) -> Repository:
         """Stop watching a repository."""
         return await self._database.write(_remove, actor, name, self._clock.now())
 
-    async def key(self, actor: str, name: str) -> str:
+    async def key(self, actor: Actor, name: str) -> str:
         """The public half of its deploy key; the pair is made when it is first asked for."""
         repository = await self.by_name(name)
         if repository.key_public is None:
@@ -132,32 +133,45 @@ def _text_or_none(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _add(tx: Tx, actor: str, new: Repository, now: datetime) -> Repository:
+def _add(tx: Tx, actor: Actor, new: Repository, now: datetime) -> Repository:
     added = repositories.add(tx, new, now)
     _tell(tx, EventKind.REPOSITORY_ADDED, added, actor, f"added by {actor}", now)
+    where = added.address or "here"
+    audit.add(tx, actor, "repository.add", added.name, now, detail=where, repository_id=added.id)
     return added
 
 
-def _change(tx: Tx, actor: str, name: str, values: dict[str, object], now: datetime) -> Repository:
-    changed = repositories.change(tx, repositories.by_name(tx, name).id, **values)
+def _change(tx: Tx, actor: Actor, name: str, values: dict[str, object], now: datetime) -> Repository:
+    before = repositories.by_name(tx, name)
+    changed = repositories.change(tx, before.id, **values)
+    told = "; ".join(f"{key}: {_shown(before, key)} -> {_shown(changed, key)}" for key in sorted(values))
+    audit.add(tx, actor, "repository.set", name, now, detail=told, repository_id=before.id)
     what = ", ".join(sorted(values))
     _tell(tx, EventKind.REPOSITORY_CHANGED, changed, actor, f"{what} set by {actor}", now)
     return changed
 
 
-def _remove(tx: Tx, actor: str, name: str, now: datetime) -> Repository:
+def _shown(repository: Repository, key: str) -> str:
+    """A setting in words, without a password in it."""
+    value = repository.address if key == "url" else getattr(repository, key)
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _remove(tx: Tx, actor: Actor, name: str, now: datetime) -> Repository:
     removed = repositories.by_name(tx, name)
     _tell(tx, EventKind.REPOSITORY_REMOVED, removed, actor, f"removed by {actor}", now)
+    audit.add(tx, actor, "repository.remove", name, now, repository_id=removed.id)
     repositories.remove(tx, removed, now)
     return removed
 
 
-def _set_key(tx: Tx, actor: str, repository_id: int, public: str, sealed: bytes, now: datetime) -> None:
+def _set_key(tx: Tx, actor: Actor, repository_id: int, public: str, sealed: bytes, now: datetime) -> None:
     repositories.set_key(tx, repository_id, public, sealed)
     repository = repositories.get(tx, repository_id)
     _tell(tx, EventKind.REPOSITORY_CHANGED, repository, actor, f"deploy key made for {actor}", now)
+    audit.add(tx, actor, "repository.key", repository.name, now, detail="made", repository_id=repository_id)
 
 
-def _tell(tx: Tx, kind: EventKind, repository: Repository, actor: str, cause: str, now: datetime) -> None:
+def _tell(tx: Tx, kind: EventKind, repository: Repository, actor: Actor, cause: str, now: datetime) -> None:
     details = {"name": repository.name}
-    events.add(tx, [Event(kind, now, cause, repository_id=repository.id, actor=actor, details=details)])
+    events.add(tx, [Event(kind, now, cause, repository_id=repository.id, actor=actor.name, details=details)])

@@ -31,6 +31,7 @@ from mainstay.flow.fleet import Bounds
 from mainstay.flow.retain import Rules
 from mainstay.git.names import is_prefix
 from mainstay.model.errors import BadInput
+from mainstay.model.person import Actor
 from mainstay.model.plan import Json
 from mainstay.model.repository import CommitPolicy, Repository
 from mainstay.notify.outlet import Outlet
@@ -202,7 +203,7 @@ class Engine:
 
     async def add_repository(
         self,
-        actor: str,
+        actor: Actor,
         name: str,
         url: str | None,
         branches: Sequence[str] = ("*",),
@@ -218,18 +219,18 @@ class Engine:
         self.intake.watch(added, since)
         return added
 
-    async def set_repository(self, actor: str, name: str, **values: object) -> Repository:
+    async def set_repository(self, actor: Actor, name: str, **values: object) -> Repository:
         """Change how a repository is watched."""
         changed = await self.repositories.change(actor, name, values)
         self.intake.watch(changed)
         return changed
 
-    async def remove_repository(self, actor: str, name: str) -> None:
+    async def remove_repository(self, actor: Actor, name: str) -> None:
         """Stop watching a repository; its history is deleted after some days."""
         removed = await self.repositories.remove(actor, name)
         await self.intake.forget(removed.id)
 
-    async def repository_key(self, actor: str, name: str) -> str:
+    async def repository_key(self, actor: Actor, name: str) -> str:
         """The public half of a repository's deploy key, made when it is first asked for."""
         return await self.repositories.key(actor, name)
 
@@ -246,41 +247,41 @@ class Engine:
         """Where the server's bare mirror of a repository is."""
         return self.mirrors.path_of(repository.id)
 
-    async def cancel_build(self, actor: str, build_id: int, reason: str | None = None) -> None:
+    async def cancel_build(self, actor: Actor, build_id: int, reason: str | None = None) -> None:
         """Stop a build."""
         await self.db.write(people.cancel_build, actor, build_id, reason, self.clock.now())
 
     async def rerun_build(
-        self, actor: str, build_id: int, failed_only: bool = False, job_name: str | None = None
+        self, actor: Actor, build_id: int, failed_only: bool = False, job_name: str | None = None
     ) -> tuple[str, ...]:
         """Run jobs of a build again; give their names."""
         return await self.db.write(people.rerun_build, actor, build_id, failed_only, job_name, self.clock.now())
 
     async def start_workflow(
-        self, actor: str, name: str, workflow: str, ref: str | None = None, inputs: dict[str, Json] | None = None
+        self, actor: Actor, name: str, workflow: str, ref: str | None = None, inputs: dict[str, Json] | None = None
     ) -> list[int]:
         """Start a workflow by hand (`workflow_dispatch`); give the ids of its builds."""
         return await self.starts.by_hand(actor, name, workflow, ref, inputs or {})
 
-    async def drain_runner(self, actor: str, runner_id: int) -> None:
+    async def drain_runner(self, actor: Actor, runner_id: int) -> None:
         """Let a runner take no new work."""
         await self.db.write(people.drain_runner, actor, runner_id, True, self.clock.now())
 
-    async def resume_runner(self, actor: str, runner_id: int) -> None:
+    async def resume_runner(self, actor: Actor, runner_id: int) -> None:
         """Let a drained runner take work again."""
         await self.db.write(people.drain_runner, actor, runner_id, False, self.clock.now())
 
-    async def remove_runner(self, actor: str, runner_id: int) -> None:
+    async def remove_runner(self, actor: Actor, runner_id: int) -> None:
         """Forget a runner."""
         await self.db.write(people.remove_runner, actor, runner_id, self.clock.now())
 
-    async def new_runner_token(self, actor: str, name: str) -> str:
+    async def new_runner_token(self, actor: Actor, name: str) -> str:
         """A token that runners enrol with."""
-        return await self.access.new_token("runner", name)
+        return await self.access.new_token("runner", name, actor)
 
-    async def new_api_token(self, actor: str, name: str) -> str:
+    async def new_api_token(self, actor: Actor, name: str) -> str:
         """A token for client commands."""
-        return await self.access.new_token("api", name)
+        return await self.access.new_token("api", name, actor)
 
     async def log_size(self, attempt_id: int) -> tuple[int, bool]:
         """Bytes stored of a log, and whether it is whole."""

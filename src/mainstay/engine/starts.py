@@ -1,6 +1,7 @@
 """Builds that no push brings: by schedule, and by hand (`workflow_dispatch`)."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 
 from mainstay.engine.begin import begin
@@ -11,9 +12,10 @@ from mainstay.engine.wake import Wake
 from mainstay.git.mirror import Mirror
 from mainstay.model.build import NewBuild
 from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.person import Actor
 from mainstay.model.plan import Json
 from mainstay.model.repository import Commit, Repository
-from mainstay.store import builds, repositories, schedules
+from mainstay.store import audit, builds, repositories, schedules
 from mainstay.store.database import Database, Tx
 from mainstay.store.schedules import Scheduled
 from mainstay.workflow import cron
@@ -38,7 +40,9 @@ class Starts:
         self._clock = clock
         self._wake = wake
 
-    async def by_hand(self, actor: str, name: str, source: str, ref: str | None, inputs: dict[str, Json]) -> list[int]:
+    async def by_hand(
+        self, actor: Actor, name: str, source: str, ref: str | None, inputs: dict[str, Json]
+    ) -> list[int]:
         """Start a workflow file at a branch or tag; give the ids of its builds. Raises BadInput with the reason."""
         repository = await self._repositories.by_name(name)
         mirror = self._repositories.mirrors.of(repository.id)
@@ -58,7 +62,8 @@ class Starts:
             )
             for plan in plans
         ]
-        return await self._database.write(_store, repository.id, commit, new, at)
+        told = _Told(actor, f"{repository.name}: {plans[0].source} at {whole}", inputs)
+        return await self._database.write(_store, repository.id, commit, new, at, told)
 
     async def schedule_loop(self) -> None:
         """Start what is due; sleep until the next is."""
@@ -141,7 +146,21 @@ def _whole(ref: str, reached: dict[str, str]) -> str:
     return next((name for name in names if name in reached), ref)
 
 
-def _store(tx: Tx, repository_id: int, commit: Commit, new: list[NewBuild], now: datetime) -> list[int]:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the audit trail says of a start by hand."""
+
+    actor: Actor
+    subject: str
+    inputs: dict[str, Json]
+
+
+def _store(
+    tx: Tx, repository_id: int, commit: Commit, new: list[NewBuild], now: datetime, told: _Told | None = None
+) -> list[int]:
+    if told is not None:
+        names = f"inputs: {', '.join(sorted(told.inputs))}" if told.inputs else ""
+        audit.add(tx, told.actor, "workflow.start", told.subject, now, detail=names, repository_id=repository_id)
     repositories.keep_commits(tx, repository_id, [commit])
     added = builds.add(tx, repository_id, None, new, now)
     for build_id, build in added:

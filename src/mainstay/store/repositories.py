@@ -64,17 +64,23 @@ def get(tx: Tx, repository_id: int) -> Repository:
     return _repository(row)
 
 
+def unknown(name: str) -> NotFound:
+    """What is said of a name that no repository has."""
+    return NotFound(f"there is no repository named {name[:100]!r}; `mainstay repo list` shows those there are")
+
+
 def by_name(tx: Tx, name: str) -> Repository:
     """One repository by its name. Raises NotFound with the command that lists them."""
     row = tx.conn.execute(_live.where(repositories.c.name == name)).first()
     if row is None:
-        raise NotFound(f"there is no repository named {name[:100]!r}; `mainstay repo list` shows those there are")
+        raise unknown(name)
     return _repository(row)
 
 
-def all_of(tx: Tx) -> list[Repository]:
-    """Every watched repository, by name."""
-    return [_repository(row) for row in tx.conn.execute(_live.order_by(repositories.c.name))]
+def all_of(tx: Tx, seen: frozenset[int] | None = None) -> list[Repository]:
+    """Every watched repository, by name; with `seen` only those."""
+    found = tx.conn.execute(_live.order_by(repositories.c.name))
+    return [_repository(row) for row in found if seen is None or row.id in seen]
 
 
 def change(tx: Tx, repository_id: int, **values: object) -> Repository:

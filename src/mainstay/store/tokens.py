@@ -29,8 +29,8 @@ def add(tx: Tx, kind: str, name: str, token: str, now: datetime, expires_at: dat
 
 
 def find(tx: Tx, token: str, now: datetime) -> Any:
-    """The live token's row (id, kind, name, expires_at), or None."""
-    query = select(tokens.c.id, tokens.c.kind, tokens.c.name, tokens.c.expires_at).where(
+    """The live token's row, or None."""
+    query = select(tokens).where(
         tokens.c.hash == hash_of(token),
         tokens.c.revoked_at.is_(None),
         or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > now),

@@ -1,4 +1,4 @@
-"""Who is asking: bearer tokens for programs, basic auth for git and feed readers, a session cookie for people.
+"""Who is asking, and whether they may: tokens for programs, basic auth for git, a session cookie for people.
 
 A session is a row of the tokens table of kind `session`, so it survives a restart and holds on every server; the cookie
 carries the random token, the database its hash. A sign-in link is a token of kind `signin` that is good once.
@@ -6,14 +6,20 @@ carries the random token, the database its hash. A sign-in link is a token of ki
 
 import base64
 import binascii
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mainstay.engine.access import Identity
 from mainstay.engine.server import Engine
-from mainstay.model.errors import NotAllowed, NotSignedIn
+from mainstay.flow import permit
+from mainstay.model.errors import NotAllowed, NotFound, NotSignedIn
+from mainstay.model.person import Grants, Role, Scope
 from mainstay.store import sessions, tokens
+from mainstay.store.database import Tx
+from mainstay.store.views import places
 from mainstay.web.options import site_of
 
 COOKIE = "mainstay_session"
@@ -47,7 +53,7 @@ async def signed_in(request: Request) -> Identity | None:
     if not cookie:
         return None
     identity = await site_of(request).engine.authenticate(cookie)
-    return identity if identity is not None and identity.kind == "session" else None
+    return _from(request, identity) if identity is not None and identity.kind == "session" else None
 
 
 async def api_identity(request: Request) -> Identity:
@@ -58,11 +64,15 @@ async def api_identity(request: Request) -> Identity:
             return person
         raise NotSignedIn("the API needs a token: send the header `Authorization: Bearer TOKEN`")
     identity = await site_of(request).engine.authenticate(token)
-    if identity is None or identity.kind in ("session", "signin"):
+    if identity is None or identity.kind not in ("api", "runner"):
         raise NotSignedIn("this token is not known (any more)")
     if identity.kind != "api":
         raise NotAllowed(f"this is a {identity.kind} token; the API needs an API token")
-    return identity
+    return _from(request, identity)
+
+
+def _from(request: Request, identity: Identity) -> Identity:
+    return replace(identity, address=request.client.host if request.client else None)
 
 
 async def runner_identity(request: Request) -> Identity:
@@ -76,17 +86,162 @@ async def runner_identity(request: Request) -> Identity:
     return identity
 
 
-async def reader(request: Request) -> Identity | None:
-    """Who reads a page, badge or feed; None where everybody may. Raises NotSignedIn where nobody else may."""
-    if (person := await signed_in(request)) is not None:
-        return person
-    if token_of(request) is not None:
-        return await api_identity(request)
+async def reader(request: Request, *, inside: bool = False) -> Identity | None:
+    """Who reads a page, badge or feed; None where everybody may.
+
+    What the path names (a repository, build, job or artifact) must be within sight: NotFound, as if it were not there.
+    `inside`: what belongs to no repository (runners, figures) is for those who have a role anywhere. Raises
+    NotSignedIn where signing in may help.
+    """
+    person = await signed_in(request)
+    if person is None and token_of(request) is not None:
+        person = await api_identity(request)
+    grants = await _reading(request, person)
+    if person is None and permit.highest(grants) is None:
+        raise NotSignedIn("sign in to read this")
+    await _see(request, person, grants)
+    if inside:
+        insider(request)
+    return person
+
+
+def insider(request: Request) -> None:
+    """Let nobody pass who has no role anywhere. `reader` (or its kin) must have been called."""
+    found = asking(request)
+    if found is None or not permit.belongs(found.grants):
+        if found is None or found.person is None:
+            raise NotSignedIn("sign in to read this")
+        raise NotAllowed("this is for those who have a role in a repository; an administrator can give you one")
+
+
+async def api_reader(request: Request) -> Identity:
+    """Who calls the API; what the path names must be within their sight. For every route of it."""
+    identity = await api_identity(request)
+    await _see(request, identity, await _reading(request, identity))
+    return identity
+
+
+async def _reading(request: Request, person: Identity | None) -> Grants:
+    """What may be read with a request: by its person, and by everybody."""
+    site = site_of(request)
     # Behind a proxy all the world comes from this machine, for which reading was left open.
     through_proxy = any(name in request.headers for name in FORWARDED)
-    if through_proxy or not site_of(request).options.public_reading:
-        raise NotSignedIn("sign in to read this")
-    return None
+    open_to_all = site.options.public_reading and not through_proxy
+    if person is None:
+        public = await site.engine.access.public() if site.options.public_repositories else frozenset()
+        return Grants(Role.READER if open_to_all else None, public=public)
+    if open_to_all and person.kind == "session" and person.grants.everywhere is None:
+        return replace(person.grants, everywhere=Role.READER)
+    return person.grants
+
+
+async def _see(request: Request, person: Identity | None, grants: Grants) -> Role | None:
+    """The role in what the path names (None: for the server as a whole). Raises NotFound for what is out of sight."""
+    place = await place_of(request, grants)
+    role = permit.role_in(grants, place.repository_id)
+    request.state.asking = Asking(person, grants, place.repository_id, role)
+    if place.words is not None and role is None:
+        if person is None:
+            raise NotSignedIn("sign in to read this")
+        raise NotFound(place.words)
+    return role
+
+
+async def check(request: Request, person: Identity, needed: Role) -> None:
+    """Let a command pass only for those who may give it. Raises NotFound for what is out of sight, NotAllowed.
+
+    Where it counts is told by the path: the repository of what it names, else the server as a whole.
+    """
+    place = await place_of(request, person.grants)
+    if permit.may(person.grants, needed, place.repository_id):
+        request.state.asking = Asking(
+            person, person.grants, place.repository_id, permit.role_in(person.grants, place.repository_id)
+        )
+        return
+    role = await _see(request, person, await _reading(request, person))
+    where = "in all repositories" if place.words is None else "in this repository"
+    raise NotAllowed(f"this needs the role {needed.word} {where}; {_has(person, role)}")
+
+
+def _has(person: Identity, role: Role | None) -> str:
+    limit = f", and this token has the scope {person.scope}" if person.token and person.scope != Scope.ADMIN else ""
+    return f"{person.name} has {f'the role {role.word}' if role else 'none'} there{limit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who asks, as far as a handler has found out."""
+
+    person: Identity | None
+    grants: Grants
+    repository_id: int | None
+    """What the path is about; None: the server as a whole, or not looked up as the role is the same everywhere."""
+    role: Role | None
+    """In that repository, or everywhere."""
+
+
+def asking(request: Request) -> Asking | None:
+    """What `reader` or `check` found out of this request; None: neither was called."""
+    return getattr(request.state, "asking", None)
+
+
+def sight_of(request: Request) -> frozenset[int] | None:
+    """The repositories that this request may see, for lists; None: all. `reader` or `check` must have been called."""
+    found = asking(request)
+    if found is None:
+        raise RuntimeError("nobody was asked who they are before a list was read")
+    return permit.sight(found.grants)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a path leads."""
+
+    repository_id: int | None
+    words: str | None
+    """What is said where it leads to nothing that may be seen; None: it is about the server as a whole."""
+
+
+async def place_of(request: Request, grants: Grants) -> Place:
+    """Where a path leads. Not looked up where every place is the same."""
+    path = request.path_params
+    key = next((key for key in _PLACES if key in path), None)
+    if key is None:
+        return Place(None, None)
+    find, words = _PLACES[key]
+    value = str(path[key])
+    if permit.highest(grants) == grants.everywhere is not None:
+        return Place(None, words.format(value[:100]))
+    return Place(await site_of(request).engine.db.read(find, value), words.format(value[:100]))
+
+
+def _build(tx: Tx, name: str) -> int | None:
+    """By id or `R#NUMBER`."""
+    repository, hash_sign, _ = name.rpartition("#")
+    if hash_sign:
+        return places.of_repository(tx, repository)
+    return places.of_build(tx, int(name)) if _is_number(name) else None
+
+
+def _job(tx: Tx, name: str) -> int | None:
+    return places.of_job(tx, int(name)) if _is_number(name) else None
+
+
+def _artifact(tx: Tx, name: str) -> int | None:
+    return places.of_artifact(tx, int(name)) if _is_number(name) else None
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit() and len(name) < 16
+
+
+_PLACES: dict[str, tuple[Callable[[Tx, str], int | None], str]] = {
+    "name": (places.of_repository, "there is no repository named {!r}; `mainstay repo list` shows those there are"),
+    "build": (_build, "there is no build {}; `mainstay builds` shows the newest"),
+    "job": (_job, "there is no job with the id {}"),
+    "artifact": (_artifact, "there is no artifact with the id {}; it may have been deleted by its retention"),
+}
+"""By a path's parameter: how its repository is found, and what is said where there is none to be seen."""
 
 
 async def open_session(engine: Engine, name: str) -> str:

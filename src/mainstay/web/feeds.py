@@ -14,7 +14,7 @@ from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
 from mainstay.store.views import commits as commit_views
 from mainstay.web import listing
-from mainstay.web.access import reader
+from mainstay.web.access import reader, sight_of
 from mainstay.web.api.shaping import sure
 from mainstay.web.history import OPEN
 from mainstay.web.listing import Line
@@ -67,10 +67,10 @@ def drawn(label: str, state: BuildState | None) -> str:
     )
 
 
-def _projects(tx: Tx) -> list[tuple[str, str, list[Line]]]:
+def _projects(tx: Tx, seen: frozenset[int] | None) -> list[tuple[str, str, list[Line]]]:
     """Repository, branch and newest builds of each repository's main branch."""
     found = []
-    for repository in repositories.all_of(tx):
+    for repository in repositories.all_of(tx, seen):
         ref = listing.main_branch(commit_views.branches(tx, repository.id))
         if ref is not None:
             lines = listing.lines(tx, views.last_of_ref(tx, repository.id, ref, 10))
@@ -83,7 +83,7 @@ async def cctray(request: Request) -> Response:
     await reader(request)
     address = address_of(request)
     rows = ['<?xml version="1.0" encoding="UTF-8"?>', "<Projects>"]
-    for name, branch, lines in await site_of(request).engine.db.read(_projects):
+    for name, branch, lines in await site_of(request).engine.db.read(_projects, sight_of(request)):
         ended = next((line for line in lines if line.ended), None)
         if not lines:
             continue

@@ -1,4 +1,7 @@
-"""`/git/R.git`: git's smart HTTP protocol. An API token may fetch and push, a job's source token may fetch only."""
+"""`/git/R.git`: git's smart HTTP protocol.
+
+An API token fetches for readers and pushes for developers of the repository; a job's source token fetches only.
+"""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -10,10 +13,11 @@ from starlette.routing import Route
 from mainstay.git import smart_http
 from mainstay.git.smart_http import RECEIVE_PACK, UPLOAD_PACK, Answer
 from mainstay.model.errors import MainstayError, NotAllowed, Unavailable
+from mainstay.model.person import Role
 from mainstay.model.repository import RefMove, Repository
 from mainstay.store import repositories
 from mainstay.web import problems
-from mainstay.web.access import token_of
+from mainstay.web.access import api_identity, check, token_of
 from mainstay.web.options import Site, site_of
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="mainstay", charset="UTF-8"'}
@@ -70,7 +74,9 @@ async def _opened(request: Request, *, push: bool) -> Repository | Response:
     if token is None:
         return _challenge("git needs a token here: any user name, and an API token as the password")
     identity = await site.engine.authenticate(token)
-    if identity is None or identity.kind != "api":
+    if identity is not None and identity.kind == "api":
+        await check(request, await api_identity(request), Role.DEVELOPER if push else Role.READER)
+    else:
         if not await site.engine.source_allowed(token, name):
             return _challenge("this token does not open that repository")
         if push:

@@ -42,7 +42,7 @@ async def healthz(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """What Prometheus scrapes. Counts are read from open jobs and runners only, never from the history."""
-    await reader(request)
+    await reader(request, inside=True)
     site = site_of(request)
     counts, found = await site.engine.db.read(_counted, site.engine.clock.now())
     registry = CollectorRegistry()

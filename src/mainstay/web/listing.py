@@ -54,6 +54,8 @@ class Query:
     commit: str | None = None
     branch: str | None = None
     state: BuildState | None = None
+    seen: frozenset[int] | None = None
+    """Only of these repositories; None: of all."""
 
 
 def lines(tx: Tx, heads: Sequence[BuildHead]) -> list[Line]:
@@ -106,9 +108,9 @@ def page(tx: Tx, query: Query, before: int | None, limit: int) -> tuple[list[Lin
 def _wanted(tx: Tx, query: Query) -> Wanted | None:
     repository_ids: tuple[int, ...] = ()
     if query.repository is not None:
-        repository_ids = (repositories.by_name(tx, query.repository).id,)
-    elif query.commit is not None or query.branch is not None:
-        repository_ids = tuple(each.id for each in repositories.all_of(tx))
+        repository_ids = (visible(tx, query.repository, query.seen).id,)
+    elif query.commit is not None or query.branch is not None or query.seen is not None:
+        repository_ids = tuple(each.id for each in repositories.all_of(tx, query.seen))
         if not repository_ids:
             return None
     if query.commit is not None and not HEX.fullmatch(query.commit):
@@ -119,6 +121,14 @@ def _wanted(tx: Tx, query: Query) -> Wanted | None:
         query.commit,
         frozenset() if query.state is None else holding(query.state),
     )
+
+
+def visible(tx: Tx, name: str, seen: frozenset[int] | None) -> Repository:
+    """A repository by name. Raises NotFound for one that is out of sight too."""
+    found = repositories.by_name(tx, name)
+    if seen is not None and found.id not in seen:
+        raise repositories.unknown(name)
+    return found
 
 
 def ref_of(branch: str) -> str:

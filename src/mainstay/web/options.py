@@ -15,8 +15,10 @@ class Options:
     """Settings of the web."""
 
     public_reading: bool = False
-    """Pages, badges and feeds can be read without signing in. The command line turns it on for a server that only
-    listens on the loopback address. Commands and the API always need a token."""
+    """Pages, badges and feeds of all repositories can be read without signing in. The command line turns it on for a
+    server that only listens on the loopback address. Commands and the API always need a token."""
+    public_repositories: bool = True
+    """Those of repositories that are marked public can, wherever the server listens."""
     address: str | None = None
     """The server's URL as others reach it (`https://ci.example.org`). None: as the request was addressed."""
     hook_secrets: dict[str, str] = field(default_factory=dict)

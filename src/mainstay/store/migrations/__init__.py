@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from mainstay.model.errors import Conflict
 from mainstay.store import dialect
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in `versions/`."""
 
 

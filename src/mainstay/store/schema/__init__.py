@@ -5,7 +5,7 @@ A file per subject. Changing a table means a new file in `store/migrations/`.
 
 from mainstay.store.schema.base import metadata
 from mainstay.store.schema.builds import artifacts, attempts, builds, caches, jobs, log_pieces, plans
-from mainstay.store.schema.people import tokens
+from mainstay.store.schema.people import audit, memberships, people, throttles, tokens
 from mainstay.store.schema.reports import (
     channels,
     deliveries,
@@ -24,6 +24,7 @@ from mainstay.store.schema.tests import test_results, tests
 __all__ = [
     "artifacts",
     "attempts",
+    "audit",
     "builds",
     "caches",
     "channels",
@@ -34,7 +35,9 @@ __all__ = [
     "flaky_told",
     "jobs",
     "log_pieces",
+    "memberships",
     "metadata",
+    "people",
     "plans",
     "pushes",
     "refs",
@@ -48,6 +51,7 @@ __all__ = [
     "standings",
     "test_results",
     "tests",
+    "throttles",
     "to_judge",
     "tokens",
     "variables",

@@ -1,6 +1,6 @@
 """What is watched: repositories, where their refs stand, what was pushed, when schedules are due."""
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import Boolean, Column, Float, Index, Integer, LargeBinary, String, Table, Text, text
 
 from mainstay.store.schema.base import metadata, owned_by
 from mainstay.store.types import Id, JsonText, Moment
@@ -26,6 +26,7 @@ repositories = Table(
     Column("next_poll_at", Moment),
     Column("next_build_number", Integer, nullable=False, server_default="1"),
     Column("removed_at", Moment),
+    Column("public", Boolean, nullable=False, server_default=text("false")),
 )
 
 # The place reached per ref: moved in the transaction that stores the builds of the move.

@@ -36,8 +36,11 @@ class OpenJob:
     queued_at: datetime | None
 
 
-def open_jobs(tx: Tx, state: JobState, limit: int) -> list[OpenJob]:
-    """Open jobs in one state: the next ones first for queued jobs, the oldest first for others."""
+def open_jobs(tx: Tx, state: JobState, limit: int, seen: frozenset[int] | None = None) -> list[OpenJob]:
+    """Open jobs in one state: the next ones first for queued jobs, the oldest first for others.
+
+    `seen`: only of these repositories.
+    """
     tries = attempts.alias("tries")
     newest = select(func.max(tries.c.number)).where(tries.c.job_id == jobs.c.id).correlate(jobs).scalar_subquery()
     query = (
@@ -65,6 +68,8 @@ def open_jobs(tx: Tx, state: JobState, limit: int) -> list[OpenJob]:
         .where(jobs.c.state == state.value)
         .limit(limit)
     )
+    if seen is not None:
+        query = query.where(jobs.c.repository_id.in_(sorted(seen)))
     # By build and id is how the index over states stands; by id alone SQLite reads the history until it has enough.
     order = (jobs.c.priority.desc(), jobs.c.id) if state is JobState.QUEUED else (jobs.c.build_id, jobs.c.id)
     return [_open_job(tuple(row)) for row in tx.conn.execute(query.order_by(*order))]
@@ -74,9 +79,11 @@ def _open_job(row: tuple[Any, ...]) -> OpenJob:
     return OpenJob(row[0], row[1], JobState(row[2]), row[3], row[4], tuple(row[5]), *row[6:])
 
 
-def counts(tx: Tx) -> dict[JobState, int]:
-    """How many jobs are open, by state."""
+def counts(tx: Tx, seen: frozenset[int] | None = None) -> dict[JobState, int]:
+    """How many jobs are open, by state; with `seen` only those of these repositories."""
     query = select(jobs.c.state, func.count()).where(jobs.c.state.in_([state.value for state in OPEN]))
+    if seen is not None:
+        query = query.where(jobs.c.repository_id.in_(sorted(seen)))
     found = {JobState(row[0]): int(row[1]) for row in tx.conn.execute(query.group_by(jobs.c.state))}
     return {state: found.get(state, 0) for state in OPEN}
 
@@ -107,6 +114,7 @@ class Held:
     started_at: datetime | None
     finished_at: datetime | None
     reason: str | None
+    repository_id: int
 
 
 def last_of_runners(tx: Tx, runner_ids: Sequence[int], limit: int) -> dict[int, list[Held]]:
@@ -127,6 +135,7 @@ def last_of_runners(tx: Tx, runner_ids: Sequence[int], limit: int) -> dict[int, 
                 attempts.c.started_at,
                 attempts.c.finished_at,
                 attempts.c.reason,
+                jobs.c.repository_id,
             )
             .join(jobs, jobs.c.id == attempts.c.job_id)
             .join(builds, builds.c.id == jobs.c.build_id)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from mainstay import __version__
 from mainstay.model.errors import MainstayError
 from mainstay.web import problems
-from mainstay.web.access import api_identity
+from mainstay.web.access import api_reader
 from mainstay.web.api import artifacts, builds, describe, events, repositories, runners, starts, tests
 from mainstay.web.api.asking import answer, known_parameters
 from mainstay.web.options import Site
@@ -43,7 +43,7 @@ def create_api(site: Site) -> FastAPI:
         api.include_router(
             part.router,
             prefix="/v1",
-            dependencies=[Depends(api_identity), Depends(known_parameters)],
+            dependencies=[Depends(api_reader), Depends(known_parameters)],
             responses=describe.PROBLEMS,
         )
     api.add_route("/openapi.json", _description, include_in_schema=False)

@@ -1,6 +1,6 @@
 """What API routes share: who asks, bodies, paging, answers."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from mainstay.engine.access import Identity
 from mainstay.model.errors import BadInput, NotAllowed
+from mainstay.model.person import Role
 from mainstay.web import bodies
-from mainstay.web.access import api_identity
+from mainstay.web.access import api_identity, check
 from mainstay.web.api.shapes import Page
 from mainstay.web.listing import LONGEST_PAGE, PAGE
 from mainstay.web.options import Site, site_of
@@ -61,11 +62,15 @@ def cursor_id(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-async def _actor(request: Request) -> Identity:
-    identity = await api_identity(request)
-    if identity.kind == "session":
-        raise NotAllowed("a browser's session may only read the API; commands need an API token")
-    return identity
+def _commander(needed: Role) -> Callable[[Request], Awaitable[Identity]]:
+    async def commander(request: Request) -> Identity:
+        identity = await api_identity(request)
+        if identity.kind == "session":
+            raise NotAllowed("a browser's session may only read the API; commands need an API token")
+        await check(request, identity, needed)
+        return identity
+
+    return commander
 
 
 async def _site(request: Request) -> Site:
@@ -73,7 +78,9 @@ async def _site(request: Request) -> Site:
 
 
 At = Annotated[Site, Depends(_site)]
-Asker = Annotated[Identity, Depends(_actor)]
-"""Who gives a command."""
+Developer = Annotated[Identity, Depends(_commander(Role.DEVELOPER))]
+"""Who gives a command that needs this role in the repository that the path is about, else in all."""
+Maintainer = Annotated[Identity, Depends(_commander(Role.MAINTAINER))]
+Admin = Annotated[Identity, Depends(_commander(Role.ADMIN))]
 Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description=f"Items of a page; {PAGE} if it is not given.")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]

@@ -13,8 +13,9 @@ from mainstay.store import events, jobs
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
 from mainstay.web import listing, logs
+from mainstay.web.access import sight_of
 from mainstay.web.api import describe, shapes, shaping
-from mainstay.web.api.asking import Asker, At, Cursor, Limit, answer, body_of, cursor_id, page
+from mainstay.web.api.asking import At, Cursor, Developer, Limit, answer, body_of, cursor_id, page
 from mainstay.web.listing import Line
 from mainstay.web.options import Site, address_of
 
@@ -35,7 +36,7 @@ async def list_builds(
     cursor: Cursor = None,
 ) -> Response:
     """Builds, newest first. With `state` a page may be short and still have a next one."""
-    query = listing.Query(repo, commit.lower() if commit else None, branch, state)
+    query = listing.Query(repo, commit.lower() if commit else None, branch, state, sight_of(request))
     found, rest = await site.engine.db.read(listing.page, query, cursor_id(cursor), limit)
     address = address_of(request)
     return page([shaping.build_line(line, address) for line in found], rest)
@@ -83,11 +84,11 @@ async def _until_ended(site: Site, build_id: int, wait_s: float) -> None:
     responses=describe.gives(shapes.BuildShape, "The build as it is now."),
     openapi_extra=describe.takes(shapes.CancelAsk, required=False),
 )
-async def cancel_build(request: Request, site: At, asker: Asker, build: Build) -> Response:
+async def cancel_build(request: Request, site: At, asker: Developer, build: Build) -> Response:
     """Stop a build: what has not started never will, what runs is told to stop."""
     ask = await body_of(request, shapes.CancelAsk)
     build_id = await site.engine.db.read(listing.build_id, build)
-    await site.engine.cancel_build(asker.name, build_id, ask.reason)
+    await site.engine.cancel_build(asker.actor, build_id, ask.reason)
     line, found = await site.engine.db.read(whole_build, str(build_id))
     return answer(shaping.build(line, found, address_of(request)))
 
@@ -97,11 +98,11 @@ async def cancel_build(request: Request, site: At, asker: Asker, build: Build) -
     responses=describe.gives(shapes.RerunAnswer, "The jobs that run again."),
     openapi_extra=describe.takes(shapes.RerunAsk, required=False),
 )
-async def rerun_build(request: Request, site: At, asker: Asker, build: Build) -> Response:
+async def rerun_build(request: Request, site: At, asker: Developer, build: Build) -> Response:
     """Run jobs again as new attempts: all that have ended, those that failed, or one."""
     ask = await body_of(request, shapes.RerunAsk)
     build_id = await site.engine.db.read(listing.build_id, build)
-    names = await site.engine.rerun_build(asker.name, build_id, ask.failed, ask.job)
+    names = await site.engine.rerun_build(asker.actor, build_id, ask.failed, ask.job)
     return answer(shapes.RerunAnswer(list(names)))
 
 

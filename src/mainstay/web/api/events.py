@@ -6,9 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from mainstay.flow import permit
 from mainstay.model.errors import BadInput
 from mainstay.store import events
 from mainstay.web import streams
+from mainstay.web.access import insider, sight_of
 from mainstay.web.api import shaping
 from mainstay.web.api.asking import At
 from mainstay.web.options import Site
@@ -25,6 +27,7 @@ async def follow(
     ] = None,
 ) -> Response:
     """What happens, as it happens. After a break the header Last-Event-ID goes on where it broke off."""
+    insider(request)
     last = request.headers.get("last-event-id")
     if last is not None:
         if not (last.isascii() and last.isdigit() and len(last) < 19):
@@ -32,16 +35,19 @@ async def follow(
         since = int(last)
     if since is None:
         since = await site.engine.db.read(events.last_id)
-    return streams.events(_story(site, since))
+    return streams.events(_story(request, site, since))
 
 
-async def _story(site: Site, last_id: int) -> AsyncIterator[bytes]:
+async def _story(request: Request, site: Site, last_id: int) -> AsyncIterator[bytes]:
+    seen = sight_of(request)
     yield streams.OPENING
     with site.streams.watch(site.engine.wake, "events") as watch:
         while site.streams.going():
             found = await site.engine.db.read(events.since, last_id)
             for event in found:
                 last_id = event.id or last_id
+                if not permit.sees(seen, event.repository_id):
+                    continue
                 yield streams.message(event.kind.value, shaping.happened(event), str(last_id))
             if not found and not await watch.wait(streams.BEAT_S):
                 yield streams.BEAT

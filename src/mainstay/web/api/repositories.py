@@ -11,8 +11,9 @@ from mainstay.model.repository import CommitPolicy
 from mainstay.store import repositories
 from mainstay.store.database import Tx
 from mainstay.web import listing
+from mainstay.web.access import sight_of
 from mainstay.web.api import describe, shapes, shaping
-from mainstay.web.api.asking import Asker, At, Cursor, Limit, answer, body_of, cursor_id, page
+from mainstay.web.api.asking import Admin, At, Cursor, Developer, Limit, Maintainer, answer, body_of, cursor_id, page
 from mainstay.web.listing import CommitLine
 from mainstay.web.options import address_of
 
@@ -23,7 +24,7 @@ router = APIRouter(tags=["repositories"])
 async def list_repositories(request: Request, site: At) -> Response:
     """All watched repositories, by name."""
     address = address_of(request)
-    found = await site.engine.db.read(repositories.all_of)
+    found = await site.engine.db.read(repositories.all_of, sight_of(request))
     return page([shaping.repository(each, address) for each in found], None)
 
 
@@ -33,11 +34,11 @@ async def list_repositories(request: Request, site: At) -> Response:
     responses=describe.gives(shapes.RepositoryShape, "It is watched from now on.", 201),
     openapi_extra=describe.takes(shapes.NewRepository),
 )
-async def add_repository(request: Request, site: At, asker: Asker) -> Response:
+async def add_repository(request: Request, site: At, asker: Admin) -> Response:
     """Watch a repository."""
     new = await body_of(request, shapes.NewRepository)
     added = await site.engine.add_repository(
-        asker.name, new.name, new.url, new.branches, policy_of(new.commits), new.poll_s, new.since, new.supersede
+        asker.actor, new.name, new.url, new.branches, policy_of(new.commits), new.poll_s, new.since, new.supersede
     )
     return answer(shaping.repository(added, address_of(request)), 201)
 
@@ -53,7 +54,7 @@ async def show_repository(request: Request, site: At, name: str) -> Response:
     responses=describe.gives(shapes.RepositoryShape, "The repository as it is now."),
     openapi_extra=describe.takes(shapes.RepositoryChange),
 )
-async def set_repository(request: Request, site: At, asker: Asker, name: str) -> Response:
+async def set_repository(request: Request, site: At, asker: Maintainer, name: str) -> Response:
     """Change how a repository is watched."""
     change = await body_of(request, shapes.RepositoryChange)
     values = {key: value for key, value in msgspec.structs.asdict(change).items() if value is not msgspec.UNSET}
@@ -61,25 +62,25 @@ async def set_repository(request: Request, site: At, asker: Asker, name: str) ->
         values["commits"] = policy_of(values["commits"])
     if not values:
         raise BadInput("nothing is to be changed; name at least one of url, branches, commits, poll_s, supersede")
-    changed = await site.engine.set_repository(asker.name, name, **values)
+    changed = await site.engine.set_repository(asker.actor, name, **values)
     return answer(shaping.repository(changed, address_of(request)))
 
 
 @router.delete("/repositories/{name}", status_code=204, response_class=Response)
-async def remove_repository(site: At, asker: Asker, name: str) -> Response:
+async def remove_repository(site: At, asker: Admin, name: str) -> Response:
     """Stop watching a repository."""
-    await site.engine.remove_repository(asker.name, name)
+    await site.engine.remove_repository(asker.actor, name)
     return Response(status_code=204)
 
 
 @router.post("/repositories/{name}/key", responses=describe.gives(shapes.Key, "The public half."))
-async def repository_key(site: At, asker: Asker, name: str) -> Response:
+async def repository_key(site: At, asker: Maintainer, name: str) -> Response:
     """The deploy key of a repository, made when it is first asked for."""
-    return answer(shapes.Key(await site.engine.repository_key(asker.name, name)))
+    return answer(shapes.Key(await site.engine.repository_key(asker.actor, name)))
 
 
 @router.post("/repositories/{name}/look", status_code=202, response_class=Response)
-async def look(site: At, asker: Asker, name: str) -> Response:  # noqa: ARG001 - it must be somebody who may
+async def look(site: At, asker: Developer, name: str) -> Response:  # noqa: ARG001 - it must be somebody who may
     """Look at the remote now."""
     await site.engine.look(name)
     return Response(status_code=202)

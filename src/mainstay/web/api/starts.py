@@ -7,7 +7,7 @@ from starlette.responses import Response
 from mainstay.store import repositories, schedules
 from mainstay.store.database import Tx
 from mainstay.web.api import describe, shapes, shaping
-from mainstay.web.api.asking import Asker, At, answer, body_of, page
+from mainstay.web.api.asking import At, Developer, answer, body_of, page
 
 router = APIRouter(tags=["starts"])
 
@@ -18,10 +18,10 @@ router = APIRouter(tags=["starts"])
     responses=describe.gives(shapes.Started, "The ids of the new builds.", 201),
     openapi_extra=describe.takes(shapes.StartAsk),
 )
-async def start_workflow(request: Request, site: At, asker: Asker, name: str) -> Response:
+async def start_workflow(request: Request, site: At, asker: Developer, name: str) -> Response:
     """Start a workflow at a branch or tag, with inputs."""
     ask = await body_of(request, shapes.StartAsk)
-    started = await site.engine.start_workflow(asker.name, name, ask.workflow, ask.ref, ask.inputs)
+    started = await site.engine.start_workflow(asker.actor, name, ask.workflow, ask.ref, ask.inputs)
     return answer(shapes.Started(started), 201)
 
 

@@ -7,8 +7,9 @@ from starlette.responses import RedirectResponse, Response
 
 from mainstay.engine.access import Identity
 from mainstay.model.errors import NotSignedIn
+from mainstay.model.person import Role
 from mainstay.web import bodies
-from mainstay.web.access import COOKIE, signed_in
+from mainstay.web.access import COOKIE, check, signed_in
 from mainstay.web.guard import check_form, check_origin
 
 HERE = re.compile(r"/(?!/)[!-\[\]-~]{0,2000}")
@@ -24,11 +25,16 @@ async def actor(request: Request) -> Identity:
     return person
 
 
-async def form_of(request: Request) -> tuple[Identity, dict[str, str]]:
-    """The person and the fields of a form that was made for this person's session."""
+async def form_of(request: Request, needed: Role | None) -> tuple[Identity, dict[str, str]]:
+    """The person and the fields of a form that was made for this person's session.
+
+    `needed`: the role it takes in the repository that the path is about, else in all; None: being signed in.
+    """
     person = await actor(request)
     fields = await bodies.form(request)
     check_form(request, request.cookies.get(COOKIE, ""), fields)
+    if needed is not None:
+        await check(request, person, needed)
     return person, fields
 
 

@@ -13,6 +13,7 @@ from mainstay.flow import failure
 from mainstay.model.errors import NotFound
 from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
+from mainstay.model.person import Role
 from mainstay.model.repository import Commit, branch_of
 from mainstay.model.states import ENDED_JOB, JobState
 from mainstay.store import artifacts, events, jobs, repositories
@@ -242,15 +243,15 @@ def _quoted(text: str) -> str:
 
 async def cancel(request: Request) -> Response:
     """Cancel a build."""
-    person, fields = await form_of(request)
+    person, fields = await form_of(request, Role.DEVELOPER)
     build_id = number(request, "build")
-    await site_of(request).engine.cancel_build(person.name, build_id, None)
+    await site_of(request).engine.cancel_build(person.actor, build_id, None)
     return back_to(fields, f"/builds/{build_id}")
 
 
 async def rerun(request: Request) -> Response:
     """Run all, the failed, or one job of a build again."""
-    person, fields = await form_of(request)
+    person, fields = await form_of(request, Role.DEVELOPER)
     build_id = number(request, "build")
-    await site_of(request).engine.rerun_build(person.name, build_id, fields.get("failed") == "1", fields.get("job"))
+    await site_of(request).engine.rerun_build(person.actor, build_id, fields.get("failed") == "1", fields.get("job"))
     return back_to(fields, f"/builds/{build_id}")

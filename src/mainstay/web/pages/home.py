@@ -14,7 +14,7 @@ from mainstay.store.views import builds as views
 from mainstay.store.views import commits as commit_views
 from mainstay.store.views import queue
 from mainstay.web import history, listing
-from mainstay.web.access import reader
+from mainstay.web.access import reader, sight_of
 from mainstay.web.history import Standing
 from mainstay.web.listing import CommitLine
 from mainstay.web.options import site_of
@@ -63,19 +63,20 @@ def _row(tx: Tx, repository: Repository, open_jobs: dict[JobState, int]) -> Row:
     return Row(repository, ref, tuple(lines), history.standing([line.tested for line in lines]), open_jobs)
 
 
-def _rows(tx: Tx, after: str) -> tuple[list[Row], str | None, dict[JobState, int]]:
-    found = [each for each in repositories.all_of(tx) if each.name > after]
+def _rows(tx: Tx, after: str, seen: frozenset[int] | None) -> tuple[list[Row], str | None, dict[JobState, int]]:
+    found = [each for each in repositories.all_of(tx, seen) if each.name > after]
     by_repository = queue.counts_by_repository(tx)
     rows = [_row(tx, each, by_repository.get(each.id, {})) for each in found[:SHOWN]]
     following = found[SHOWN - 1].name if len(found) > SHOWN else None
-    return rows, following, queue.counts(tx)
+    return rows, following, queue.counts(tx, seen)
 
 
 async def home(request: Request) -> Response:
     """All repositories; broken ones first."""
     viewer = await reader(request)
     words, forms = speak(request)
-    rows, following, counts = await site_of(request).engine.db.read(_rows, request.query_params.get("after", ""))
+    after = request.query_params.get("after", "")
+    rows, following, counts = await site_of(request).engine.db.read(_rows, after, sight_of(request))
     rows.sort(key=lambda row: (not row.broken, row.repository.name))
     return render(
         request,

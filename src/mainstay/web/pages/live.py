@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mainstay.model.errors import BadInput
+from mainstay.model.errors import BadInput, NotFound
+from mainstay.store.views import places
 from mainstay.web import streams
-from mainstay.web.access import reader
+from mainstay.web.access import reader, sight_of
 from mainstay.web.options import Site, site_of
 
 TOPIC = re.compile(r"(?:build|repo|runner|attempt):\d{1,18}|queue|events|runners")
@@ -23,7 +24,23 @@ async def live(request: Request) -> Response:
     topics = request.query_params.getlist("topic")
     if not 1 <= len(topics) <= 5 or not all(TOPIC.fullmatch(topic) for topic in topics):
         raise BadInput("live updates need one to five topics that are known here")
+    await _visible(request, topics)
     return streams.events(_changes(site_of(request), topics))
+
+
+async def _visible(request: Request, topics: list[str]) -> None:
+    """Refuse the topics of a repository, build or attempt that is out of sight. Raises NotFound."""
+    seen = sight_of(request)
+    if seen is None:
+        return
+    for topic in topics:
+        thing, _, number = topic.partition(":")
+        if not number or thing == "runner":
+            continue
+        find = {"build": places.of_build, "attempt": places.of_attempt}.get(thing)
+        found = await site_of(request).engine.db.read(find, int(number)) if find is not None else int(number)
+        if found not in seen:
+            raise NotFound(f"there is no {thing} with the id {number}")
 
 
 async def _changes(site: Site, topics: list[str]) -> AsyncIterator[bytes]:

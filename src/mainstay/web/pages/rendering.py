@@ -14,8 +14,10 @@ from starlette.routing import Route
 
 from mainstay import __version__
 from mainstay.engine.access import Identity
+from mainstay.flow import permit
 from mainstay.model.errors import NotFound
-from mainstay.web.access import COOKIE
+from mainstay.model.person import Role
+from mainstay.web.access import COOKIE, asking
 from mainstay.web.guard import form_token
 from mainstay.web.options import site_of
 from mainstay.web.pages import forms
@@ -90,7 +92,7 @@ def render(
             f=forms_of(request, words, site_of(request).engine.clock.now()),
             glyph=glyph,
             viewer=viewer,
-            may_act=viewer is not None,
+            **_may(request, viewer),
             form_token=form_token(session) if viewer is not None and session else "",
             title=title,
             live=" ".join(live),
@@ -102,6 +104,18 @@ def render(
         )
     )
     return HTMLResponse(text, status, {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"})
+
+
+def _may(request: Request, viewer: Identity | None) -> dict[str, bool]:
+    """Which buttons a page has: `may_act` those of developers, `may_maintain`, `may_admin`; where the page is about."""
+    found = asking(request)
+    role = found.role if found is not None and viewer is not None else None
+    return {
+        "may_act": role is not None and role >= Role.DEVELOPER,
+        "may_maintain": role is not None and role >= Role.MAINTAINER,
+        "may_admin": role is not None and role >= Role.ADMIN,
+        "is_admin": viewer is not None and permit.may(viewer.grants, Role.ADMIN, None),
+    }
 
 
 def speak(request: Request) -> tuple[Words, Forms]:

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mainstay.model.errors import BadInput
+from mainstay.model.person import Role
 from mainstay.model.repository import Push, Repository
 from mainstay.model.states import BuildState
 from mainstay.store import repositories, schedules
@@ -194,7 +195,7 @@ def _commit(tx: Tx, name: str, commit_name: str) -> tuple[CommitLine, int, list[
 
 async def look(request: Request) -> Response:
     """Look at the remote now."""
-    _, fields = await form_of(request)
+    _, fields = await form_of(request, Role.DEVELOPER)
     name = request.path_params["name"]
     await site_of(request).engine.look(name)
     return back_to(fields, path_of(name))

@@ -10,13 +10,14 @@ from starlette.responses import RedirectResponse, Response
 from mainstay.engine.access import Identity
 from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import BadInput
+from mainstay.model.person import Role
 from mainstay.model.runner import Runner
 from mainstay.model.states import JobState
 from mainstay.store import runners as store
 from mainstay.store.database import Tx
 from mainstay.store.views import queue as views
 from mainstay.store.views.queue import Held, OpenJob
-from mainstay.web.access import reader
+from mainstay.web.access import reader, sight_of
 from mainstay.web.options import address_of, site_of
 from mainstay.web.pages import marks
 from mainstay.web.pages.acting import form_of
@@ -53,21 +54,24 @@ class Row:
         return "offline" if not self.runner.online else "draining" if self.runner.draining else "online"
 
 
-def _read(tx: Tx, now: datetime) -> tuple[list[Runner], dict[int, list[Held]]]:
+def _read(tx: Tx, now: datetime, seen: frozenset[int] | None) -> tuple[list[Runner], dict[int, list[Held]]]:
     found = store.all_of(tx, now, LEASE_S)
-    return found, views.last_of_runners(tx, [each.id for each in found[:SHOWN]], HISTORY)
+    held = views.last_of_runners(tx, [each.id for each in found[:SHOWN]], HISTORY)
+    if seen is not None:
+        held = {key: [each for each in some if each.repository_id in seen] for key, some in held.items()}
+    return found, held
 
 
 async def runners(request: Request) -> Response:
     """All runners."""
-    viewer = await reader(request)
+    viewer = await reader(request, inside=True)
     return await _page(request, viewer, None)
 
 
 async def _page(request: Request, viewer: Identity | None, token: str | None) -> Response:
     words, forms = speak(request)
     site = site_of(request)
-    found, held = await site.engine.db.read(_read, site.engine.clock.now())
+    found, held = await site.engine.db.read(_read, site.engine.clock.now(), sight_of(request))
     rows = [
         Row(each, tuple(held.get(each.id, ())), tuple(marks.of_attempts(held.get(each.id, ()), forms)))
         for each in found[:SHOWN]
@@ -104,40 +108,40 @@ def _heading(found: list[Runner], words: Words) -> Markup:
 
 async def new_token(request: Request) -> Response:
     """Make a token and show it this once."""
-    person, fields = await form_of(request)
+    person, fields = await form_of(request, Role.ADMIN)
     name = fields.get("name", "").strip() or "runner"
     if len(name) > 100:
         raise BadInput("a token's name has at most 100 characters")
-    token = await site_of(request).engine.new_runner_token(person.name, name)
+    token = await site_of(request).engine.new_runner_token(person.actor, name)
     return await _page(request, person, token)
 
 
 async def act(request: Request) -> Response:
     """Drain, resume or remove a runner."""
-    person, _ = await form_of(request)
+    person, _ = await form_of(request, Role.ADMIN)
     engine = site_of(request).engine
     runner_id = number(request, "runner")
     match request.path_params["action"]:
         case "drain":
-            await engine.drain_runner(person.name, runner_id)
+            await engine.drain_runner(person.actor, runner_id)
         case "resume":
-            await engine.resume_runner(person.name, runner_id)
+            await engine.resume_runner(person.actor, runner_id)
         case "remove":
-            await engine.remove_runner(person.name, runner_id)
+            await engine.remove_runner(person.actor, runner_id)
         case other:
             raise BadInput(f"a runner can be drained, resumed or removed, not {other[:40]!r}")
     return RedirectResponse("/runners", 303)
 
 
-def _open(tx: Tx) -> tuple[dict[JobState, list[OpenJob]], dict[JobState, int]]:
-    return {state: views.open_jobs(tx, state, SHOWN) for state in views.OPEN}, views.counts(tx)
+def _open(tx: Tx, seen: frozenset[int] | None) -> tuple[dict[JobState, list[OpenJob]], dict[JobState, int]]:
+    return {state: views.open_jobs(tx, state, SHOWN, seen) for state in views.OPEN}, views.counts(tx, seen)
 
 
 async def queue(request: Request) -> Response:
     """What runs where, what comes next, what waits and why."""
     viewer = await reader(request)
     words, _ = speak(request)
-    found, counts = await site_of(request).engine.db.read(_open)
+    found, counts = await site_of(request).engine.db.read(_open, sight_of(request))
     return render(
         request,
         "queue.html",

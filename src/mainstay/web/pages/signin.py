@@ -61,7 +61,7 @@ async def signed_in(request: Request) -> Response:
 
 async def sign_out(request: Request) -> Response:
     """End the session."""
-    person, _ = await form_of(request)
+    person, _ = await form_of(request, None)
     await access.end_session(site_of(request).engine, person)
     response = RedirectResponse("/", 303)
     response.delete_cookie(access.COOKIE)
