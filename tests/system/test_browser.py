@@ -74,7 +74,7 @@ def walk(page: Page, url: str, build: int, *, axe: bool) -> None:
         if axe:
             check_access(page)
     page.locator(".logsteps a.row", has_text="echo").first.click()
-    expect(page.locator("pre.log")).to_contain_text("<b>finished</b>")
+    expect(page.locator("#log")).to_contain_text("<b>finished</b>")
 
 
 def test_a_build_goes_green_before_the_readers_eyes(chromium: Browser, here: Stand, tmp_path: Path) -> None:
@@ -93,10 +93,10 @@ def test_a_build_goes_green_before_the_readers_eyes(chromium: Browser, here: Sta
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_contain_text("has been running for")
     log.goto(f"{here.url}/jobs/1/attempts/1")
-    expect(log.locator("pre.log")).to_contain_text("begun", timeout=WAIT_MS)
+    expect(log.locator("#log")).to_contain_text("begun", timeout=WAIT_MS)
     page.evaluate("window.stayed = true")
     gate.touch()
-    expect(log.locator("pre.log")).to_contain_text("<b>finished</b>", timeout=WAIT_MS)
+    expect(log.locator("#log")).to_contain_text("<b>finished</b>", timeout=WAIT_MS)
     expect(heading).to_contain_text("passed in", timeout=WAIT_MS)
     assert page.evaluate("window.stayed"), "the page was loaded anew instead of changed in place"
 

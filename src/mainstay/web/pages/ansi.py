@@ -23,15 +23,19 @@ _TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E
 _SIGNS = {**_CONTROLS, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD), **_TURNING, 0x2028: 0xFFFD, 0x2029: 0xFFFD}
 
 _BASIC = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
-_STYLES = ("bold", "faint", "italic", "underline")
+_STYLES = ("bold", "faint", "italic", "underline", "struck")
 _SWITCHES = {
     1: (("bold", True),),
     2: (("faint", True),),
     3: (("italic", True),),
     4: (("underline", True),),
+    7: (("turned", True),),
+    9: (("struck", True),),
     22: (("bold", False), ("faint", False)),
     23: (("italic", False),),
     24: (("underline", False),),
+    27: (("turned", False),),
+    29: (("struck", False),),
 }
 
 
@@ -45,12 +49,14 @@ class Look:
     faint: bool = False
     italic: bool = False
     underline: bool = False
+    struck: bool = False
+    turned: bool = False
+    """Colour and ground change places."""
 
     def classes(self) -> str:
         """The classes that give this look; empty for plain text."""
-        found = [f"c-{self.colour}"] if self.colour else []
-        if self.ground:
-            found.append(f"b-{self.ground}")
+        ground = self.colour or "ink" if self.turned else self.ground
+        found = [f"b-{ground}"] if ground else [f"c-{self.colour}"] if self.colour else []
         found.extend(f"t-{name}" for name in _STYLES if getattr(self, name))
         return " ".join(found)
 
@@ -74,7 +80,7 @@ class Look:
     def _one(self, number: int) -> None:
         if number == 0:
             self.colour = self.ground = ""
-            self.bold = self.faint = self.italic = self.underline = False
+            self.bold = self.faint = self.italic = self.underline = self.struck = self.turned = False
         elif number in _SWITCHES:
             for name, on in _SWITCHES[number]:
                 setattr(self, name, on)
@@ -115,33 +121,60 @@ def _of_rgb(red: int, green: int, blue: int) -> str:
     )
 
 
+_COMMAND = re.compile(rb"(?:\x1b\[[0-9;]*m)*(?:::|##\[)(group|endgroup|error|warning|notice)\b[^\n]*?(?:::|\])")
+
+
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """One line: where it begins in the log, and how it looks."""
 
     offset: int
     html: Markup
+    hidden: int = 0
+    """Bytes of it that are not shown: it is too long."""
+    kind: str = ""
+    """Of a workflow command: `group` (its html is the title), `endgroup`, `error`, `warning`, `notice`."""
+    number: int | None = None
+    """From 1; None: not known, in the depth of a log of an older version."""
+    here: bool = False
+    """Whether the page was asked to open at it."""
 
 
-def lines(data: bytes, start: int) -> Iterator[LogLine]:
-    """The lines of a part of a log that begins at byte `start`. Colours go on over line ends, as in a terminal."""
-    look = Look()
+def lines(data: bytes, start: int, first: int | None = None, look: Look | None = None) -> Iterator[LogLine]:
+    """The lines of a part of a log that begins at byte `start`, with line `first`.
+
+    Colours go on over line ends, as in a terminal.
+    """
+    look = look or Look()
     place = 0
     while place < len(data):
         end = data.find(b"\n", place)
         after = len(data) if end < 0 else end + 1
-        yield LogLine(start + place, line(data[place : len(data) if end < 0 else end], look))
+        yield _line(data[place : len(data) if end < 0 else end], start + place, first, look)
+        first = None if first is None else first + 1
         place = after
 
 
+def _line(raw: bytes, offset: int, number: int | None, look: Look) -> LogLine:
+    command = _COMMAND.match(raw, 0, 500) if b"::" in raw[:60] or b"##[" in raw[:60] else None
+    kind = command[1].decode() if command else ""
+    if command and kind == "group":
+        raw = raw[command.end() :]
+    raw = last_written(raw, look)
+    return LogLine(offset, line(raw[:LONGEST_LINE], look), max(0, len(raw) - LONGEST_LINE), kind, number)
+
+
+def last_written(raw: bytes, look: Look) -> bytes:
+    """Of a line that was written over (`\r`), as progress bars do, what was written last."""
+    over, _, raw = raw.rstrip(b"\r").rpartition(b"\r")
+    for match in _ESCAPES.finditer(over[-LONGEST_LINE:]):
+        if match[1] is not None:
+            look.obey(match[1])
+    return raw
+
+
 def line(raw: bytes, look: Look) -> Markup:
-    """One line without its end. A line that was written over (`\\r`) shows what was written last."""
-    raw = raw.rstrip(b"\r")
-    if b"\r" in raw:
-        raw = raw[raw.rfind(b"\r") + 1 :]
-    hidden = len(raw) - LONGEST_LINE
-    if hidden > 0:
-        raw = raw[:LONGEST_LINE]
+    """One line, or the part of it that is shown, without its end."""
     found: list[str] = []
     place = 0
     for match in _ESCAPES.finditer(raw):
@@ -150,9 +183,12 @@ def line(raw: bytes, look: Look) -> Markup:
             look.obey(match.group(1))
         place = match.end()
     found.append(_text(raw[place:], look))
-    if hidden > 0:
-        found.append(Markup('<i class="cut">… {} more bytes in this line</i>').format(f"{hidden:,}"))
     return Markup("").join(Markup(each) for each in found)  # noqa: S704 - each was escaped by _text
+
+
+def plain(raw: bytes) -> str:
+    """A line's text without its looks, for searching and marking."""
+    return _ESCAPES.sub(b"", raw).decode("utf-8", "replace").translate(_SIGNS)
 
 
 def _text(raw: bytes, look: Look) -> str:

@@ -178,7 +178,7 @@ async def _excerpt(site: Site, job: Job) -> list[Excerpt]:
         return []
     first = max(failure.lines_before(data, place, 5), place - EXCERPT_BYTES // 2)
     shown = list(ansi.lines(data[first : place + EXCERPT_BYTES], start + first))[:14]
-    href = f"/jobs/{job.id}/attempts/{attempt.number}?at={start + place}#o{start + place}"
+    href = f"/jobs/{job.id}/attempts/{attempt.number}?at={start + place}"
     return [Excerpt(job, attempt, tuple(shown), part.step.name if part.step else None, href)]
 
 

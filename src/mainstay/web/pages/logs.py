@@ -1,7 +1,7 @@
 """An attempt's log: folded by steps, opened at the first failing line, read in small parts whatever its size."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -19,65 +19,17 @@ from mainstay.store.views.builds import BuildHead
 from mainstay.web import logs, streams
 from mainstay.web.access import reader
 from mainstay.web.options import Site, site_of
-from mainstay.web.pages import ansi
-from mainstay.web.pages.ansi import LogLine
+from mainstay.web.pages import log_search, screens
 from mainstay.web.pages.forms import Forms
 from mainstay.web.pages.marks import path_of
 from mainstay.web.pages.rendering import Crumb, environment, render, speak
+from mainstay.web.pages.screens import Opened
+from mainstay.web.pages.tails import Tail
 from mainstay.web.pages.words import Words
 from mainstay.web.paths import number
 
-SCREEN_BYTES = 40 << 10
-"""What one part of a log holds at most."""
-SCREEN_LINES = 400
-BEFORE_BYTES = 4 << 10
-"""What is shown before the line that a page opens at."""
-NUMBERED_BYTES = 2 << 20
-"""Lines are numbered up to here; counting further would make a page of a large log slow."""
-TAIL_BYTES = 64 << 10
-BEHIND_BYTES = 1 << 20
-"""A reader that is further behind than this is taken to the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """A part of a log, as lines."""
-
-    lines: tuple[LogLine, ...]
-    start: int
-    end: int
-    first: int | None
-    """The number of its first line; None in the depth of a large log."""
-
-
-async def screen(site: Site, attempt_id: int, start: int, end: int) -> Screen:
-    """The lines from `start`, where a line begins, to at most `end`."""
-    data = await logs.read(site, attempt_id, start, min(end, start + SCREEN_BYTES))
-    cut = len(data)
-    if start + cut < end:
-        whole = data.rfind(b"\n") + 1
-        cut = whole or cut  # a line longer than a screen goes on in the next
-    found = list(ansi.lines(data[:cut], start))
-    stop = start + cut
-    if len(found) > SCREEN_LINES:
-        stop = found[SCREEN_LINES].offset
-        found = found[:SCREEN_LINES]
-    return Screen(tuple(found), start, stop, await _line_number(site, attempt_id, start))
-
-
-async def _line_number(site: Site, attempt_id: int, start: int) -> int | None:
-    if start > NUMBERED_BYTES:
-        return None
-    return 1 + sum([piece.count(b"\n") async for piece in site.engine.log_range(attempt_id, 0, start)])
-
-
-async def line_start(site: Site, attempt_id: int, at: int, lowest: int) -> int:
-    """Where the line begins that is some lines before byte `at`."""
-    low = max(lowest, at - BEFORE_BYTES)
-    if low == lowest:
-        return low
-    data = await logs.read(site, attempt_id, low, at)
-    return low + data.find(b"\n") + 1 if b"\n" in data else low
+WRAP_COOKIE = "mainstay_wrap"
+"""`no`: the reader wants long lines as they are, to be scrolled sideways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +53,23 @@ def _view(tx: Tx, job_id: int, number: int) -> View:
 
 
 async def log(request: Request) -> Response:
-    """The log's page, or with `?part=1` only the lines of a further part."""
+    """The log's page; with `?part=1` only the lines of a further part, with `?q=` what a search finds."""
     viewer = await reader(request)
     words, forms = speak(request)
     site = site_of(request)
     view = await site.engine.db.read(_view, number(request, "job"), number(request, "attempt"))
-    parts = failure.parts(view.attempt)
     if "part" in request.query_params:
         return await _further(request, view)
-    part, at = await _opened(request, site, view, parts)
-    begin = part.start if at is None else await line_start(site, view.attempt.id, at, part.start)
-    shown = await screen(site, view.attempt.id, begin, part.end)
     job, attempt, head = view.job, view.attempt, view.head
     path = f"/jobs/{job.id}/attempts/{attempt.number}"
+    wanted = request.query_params.get("q", "").strip()
+    values = await _searched(request, view, wanted) if wanted else await _steps(request, view)
     return render(
         request,
         "log.html",
         viewer,
         title=f"{job.name} {head.repository}#{head.number}",
-        live=(f"build:{head.id}", f"attempt:{attempt.id}"),
+        live=() if wanted else (f"build:{head.id}", f"attempt:{attempt.id}"),
         crumbs=(
             Crumb(head.repository, path_of(head.repository)),
             Crumb(f"#{head.number}", f"/builds/{head.id}"),
@@ -130,45 +80,91 @@ async def log(request: Request) -> Response:
         attempt=attempt,
         head=head,
         path=path,
-        parts=parts,
-        part=part,
-        at=at,
-        screen=shown,
         heading=_heading(job, attempt, words, forms),
-        earlier=await line_start(site, attempt.id, begin - SCREEN_BYTES + BEFORE_BYTES, part.start)
-        if begin > part.start
-        else None,
         open=attempt.state in OPEN_ATTEMPT,
-        at_end=part is parts[-1] and shown.end >= part.end,
+        wanted=wanted,
+        regex="regex" in request.query_params,
+        wrapped=request.cookies.get(WRAP_COOKIE) != "no",
+        **values,
     )
 
 
-async def _opened(request: Request, site: Site, view: View, parts: list[Part]) -> tuple[Part, int | None]:
-    """Which part of the log to open, and at which line: as asked, else where the failure is."""
+async def _steps(request: Request, view: View) -> dict[str, Any]:
+    """The steps, and the lines of the one that is opened."""
+    site, attempt = site_of(request), view.attempt
+    parts = failure.parts(attempt)
+    part, opened = await _opened(request, site, view, parts)
+    begin = part.start
+    if opened.at is not None:
+        begin = await screens.some_before(site, attempt.id, opened.at, part.start)
+    shown = await screens.screen(site, attempt.id, begin, part.end, opened)
+    earlier = None
+    if begin > part.start:
+        back = begin - screens.SCREEN_BYTES + screens.BEFORE_BYTES
+        earlier = await screens.some_before(site, attempt.id, back, part.start)
+    growing = attempt.state in OPEN_ATTEMPT and part is parts[-1] and shown.end >= part.end
+    return {
+        "found": None,
+        "parts": parts,
+        "part": part,
+        "screen": shown,
+        "folds": screens.folded(shown.lines, growing=growing),
+        "earlier": earlier,
+        "growing": growing,
+    }
+
+
+async def _searched(request: Request, view: View, wanted: str) -> dict[str, Any]:
+    """What a search in the whole log finds, a page of it; or why it cannot be searched for."""
     asked = request.query_params
-    at = _number(asked.get("at"), "at")
-    if at is not None:
-        part = next((each for each in reversed(parts) if each.start <= at), parts[0])
-        return part, min(at, part.end)
+    start = min(_number(asked.get("from"), "from") or 0, view.attempt.log_bytes)
+    try:
+        match = log_search.matcher(wanted, regex="regex" in asked)
+        found = await log_search.search(site_of(request), view.attempt.id, match, start, view.attempt.log_bytes)
+    except BadInput as problem:
+        return {"found": log_search.Found(), "refused": problem.message, "searched_from": 0}
+    return {"found": found, "refused": None, "searched_from": start}
+
+
+async def _opened(request: Request, site: Site, view: View, parts: list[Part]) -> tuple[Part, Opened]:
+    """Which part of the log to open, and at which lines: as asked, else where the failure is."""
+    asked, attempt = request.query_params, view.attempt
+    opened = screens.NOWHERE
+    if "lines" in asked:
+        first, last = _range(asked["lines"])
+        at = await site.engine.logs.line_start(attempt.id, first)
+        opened = Opened(at, first, last) if at is not None else screens.NOWHERE
+    elif (at := _number(asked.get("at"), "at")) is not None:
+        opened = Opened(min(at, max(0, attempt.log_bytes - 1)))
+    if opened.at is not None:
+        return next((each for each in reversed(parts) if each.start <= (opened.at or 0)), parts[0]), opened
     if "step" in asked:
-        part = next((each for each in parts if each.key == asked["step"]), parts[0])
-        return part, None
+        return next((each for each in parts if each.key == asked["step"]), parts[0]), opened
     part = failure.telling(parts)
-    if view.attempt.state in OPEN_ATTEMPT:
-        return part, max(part.start, part.end - SCREEN_BYTES // 2) if part.end - part.start > SCREEN_BYTES else None
+    if attempt.state in OPEN_ATTEMPT:
+        late = part.end - part.start > screens.SCREEN_BYTES
+        return part, Opened(part.end - screens.SCREEN_BYTES // 2, marked=False) if late else opened
     if part.step is not None and part.step.state not in failure.BAD_STEPS:
-        return part, None
+        return part, opened
     start = max(part.start, part.end - failure.LOOKED_AT)
-    place = failure.first_failing_line(await logs.read(site, view.attempt.id, start, part.end))
-    bad = view.attempt.state.value in ("failed", "timed_out", "broken", "lost")
-    return part, start + place if bad and place is not None else None
+    place = failure.first_failing_line(await logs.read(site, attempt.id, start, part.end))
+    bad = attempt.state.value in ("failed", "timed_out", "broken", "lost")
+    return part, Opened(start + place) if bad and place is not None else opened
+
+
+def _range(value: str) -> tuple[int, int]:
+    """`120` or `120-140`, as first and last line."""
+    low, dash, high = value.partition("-")
+    first = _number(low, "lines") or 1
+    last = _number(high, "lines") if dash else first
+    return (first, last) if last is not None and last >= first else (first, first)
 
 
 def _number(value: str | None, name: str) -> int | None:
     if value is None:
         return None
     if not (value.isascii() and value.isdigit() and len(value) < 16):
-        raise BadInput(f"{name} must be a number of bytes")
+        raise BadInput(f"{name} must be a number, of at most 15 digits")
     return int(value)
 
 
@@ -176,10 +172,9 @@ async def _further(request: Request, view: View) -> Response:
     """The lines from `?from=` to at most `?to=`, as a piece of HTML; the header Log-Next says where to go on."""
     start = _number(request.query_params.get("from"), "from") or 0
     end = min(_number(request.query_params.get("to"), "to") or view.attempt.log_bytes, view.attempt.log_bytes)
-    shown = await screen(site_of(request), view.attempt.id, min(start, end), end)
-    path = f"/jobs/{view.job.id}/attempts/{view.attempt.number}"
+    shown = await screens.screen(site_of(request), view.attempt.id, min(start, end), end)
     template = environment().get_template("lines.html")
-    text = template.render(screen=shown, path=path, at=None)
+    text = template.render(folds=screens.folded(shown.lines), t=speak(request)[0])
     following = {"Log-Next": str(shown.end)} if shown.end < end else {}
     return HTMLResponse(text, headers={"Cache-Control": "no-store", **following})
 
@@ -207,43 +202,7 @@ async def tail(request: Request) -> Response:
     place = await logs.place_of(site, number(request, "job"), number(request, "attempt"))
     last = request.headers.get("last-event-id")
     start = _number(last if last is not None else request.query_params.get("from"), "from") or 0
-    return streams.events(_tail(site, place.id, start))
-
-
-async def _tail(site: Site, attempt_id: int, start: int) -> AsyncIterator[bytes]:
-    yield streams.OPENING
-    look = ansi.Look()
-    with site.streams.watch(site.engine.wake, f"log:{attempt_id}", f"attempt:{attempt_id}") as grown:
-        while site.streams.going():
-            size, ended = await site.engine.log_size(attempt_id)
-            if size - start > BEHIND_BYTES:
-                start = await line_start(site, attempt_id, size - TAIL_BYTES, start)
-                yield streams.message("skipped", {"to": start}, str(start))
-            data = await logs.read(site, attempt_id, start, min(size, start + TAIL_BYTES))
-            cut = len(data) if ended and start + len(data) >= size else data.rfind(b"\n") + 1
-            if not cut and len(data) >= TAIL_BYTES:
-                cut = len(data)
-            if cut:
-                lines = _tailed(data[:cut], start, look)
-                start += cut
-                yield streams.message("lines", {"lines": lines, "end": start}, str(start))
-                continue
-            if ended:
-                yield streams.message("ended", {"size": size})
-                return
-            if not await grown.wait(streams.BEAT_S):
-                yield streams.BEAT
-
-
-def _tailed(data: bytes, start: int, look: ansi.Look) -> list[tuple[int, str]]:
-    found = []
-    place = 0
-    while place < len(data):
-        end = data.find(b"\n", place)
-        stop = len(data) if end < 0 else end
-        found.append((start + place, str(ansi.line(data[place:stop], look))))
-        place = stop + 1
-    return found
+    return streams.events(Tail(site, place.id, speak(request)[0]).events(start))
 
 
 async def raw(request: Request) -> Response:

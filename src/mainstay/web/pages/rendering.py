@@ -28,7 +28,12 @@ from mainstay.web.pages.words import LANGUAGES, Words, words_of
 HERE = Path(__file__).parent
 THEME_COOKIE = "mainstay_theme"
 THEMES = ("auto", "light", "dark")
-ASSETS = {"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml"}
+ASSETS = {
+    "style.css": "text/css",
+    "script.js": "text/javascript",
+    "log.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @dataclass(frozen=True, slots=True)

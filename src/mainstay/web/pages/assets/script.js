@@ -42,11 +42,6 @@
       setTimeout(() => { copy.textContent = body.dataset.copy; }, 1500);
       return;
     }
-    const more = event.target.closest("a[data-part]");
-    if (more && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
-      event.preventDefault();
-      await further(more);
-    }
   });
   document.addEventListener("submit", (event) => {
     const asks = event.submitter && event.submitter.dataset.confirm;
@@ -63,44 +58,12 @@
     }
   });
 
-  // Further parts of a log, as the reader comes near them.
-  let loading = false;
-  async function further(link) {
-    if (loading) return;
-    loading = true;
-    try {
-      const answer = await fetch(link.dataset.part);
-      if (!answer.ok) return;
-      document.getElementById("log").insertAdjacentHTML("beforeend", await answer.text());
-      const next = answer.headers.get("Log-Next");
-      if (next) {
-        link.dataset.part = link.dataset.part.replace(/from=\d+/, "from=" + next);
-        link.href = link.href.replace(/at=\d+/, "at=" + next);
-      } else {
-        link.parentElement.remove();
-      }
-    } finally { loading = false; }
-  }
-  const near = document.querySelector("a[data-part]");
-  if (near && "IntersectionObserver" in window) {
-    let parts = 0;
-    const watching = new IntersectionObserver((seen) => {
-      if (!near.isConnected || parts >= 40) watching.disconnect();
-      else if (seen[0].isIntersecting) { parts += 1; further(near).then(() => { watching.unobserve(near); if (near.isConnected) watching.observe(near); }); }
-    }, { rootMargin: "600px" });
-    watching.observe(near);
-  }
-  const here = document.querySelector(".log .here");
-  if (here && !location.hash) {
-    const place = here.getBoundingClientRect();
-    if (place.top > innerHeight * 0.7) here.scrollIntoView({ block: "center" });
-  }
-
   // Put fresh HTML in the place of old, touching only what differs, so that nothing jumps and what was opened stays open.
   function morph(old, fresh) {
     if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) { old.replaceWith(fresh.cloneNode(true)); return; }
     if (old.nodeType !== 1) { if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue; return; }
-    if (old.hasAttribute("data-keep") || old.isEqualNode(fresh)) return;
+    if (old.dataset.keep !== fresh.dataset.keep) { old.replaceWith(fresh.cloneNode(true)); return; }
+    if (old.dataset.keep || old.isEqualNode(fresh)) return;
     if (old.nodeName === "TIME" && old.dateTime === fresh.dateTime) return;
     for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name) && name !== "open" && !(name === "hidden")) old.removeAttribute(name);
     for (const { name, value } of fresh.attributes) if (name !== "open" && name !== "hidden" && old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -115,7 +78,7 @@
     const wait = asked + 700 - Date.now();
     if (wait > 0) { if (!again) { again = true; setTimeout(() => { again = false; refresh(); }, wait); } return; }
     asked = Date.now();
-    const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+    const answer = await fetch(body.dataset.refresh || location.href, { headers: { Accept: "text/html" } }).catch(() => null);
     if (!answer || !answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("main");
@@ -123,7 +86,9 @@
     morph(main, fresh);
     if (document.title !== page.title) document.title = page.title;
     tell(main);
+    document.dispatchEvent(new Event("refreshed"));
   }
+  document.addEventListener("stale", refresh);
 
   // Live: only while somebody looks, for a browser keeps few connections to one server.
   let changes = null;
@@ -141,24 +106,4 @@
   });
   addEventListener("pagehide", silence);
   if (!document.hidden) listen();
-
-  // The tail of a log. It follows only a reader who is at its end.
-  const log = document.querySelector("pre[data-tail]");
-  if (log) {
-    const tail = new EventSource(log.dataset.tail);
-    let number = Number((log.lastElementChild && log.lastElementChild.firstElementChild.textContent) || 0);
-    tail.addEventListener("lines", (event) => {
-      const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
-      const html = JSON.parse(event.data).lines.map(([offset, text]) => {
-        const shown = Number.isNaN(number) ? "·" : ++number;
-        return `<span class="l" id="o${offset}"><a href="${log.dataset.path}?at=${offset}#o${offset}">${shown}</a>${text}</span>`;
-      });
-      log.insertAdjacentHTML("beforeend", html.join(""));
-      while (log.childElementCount > 20000) log.firstElementChild.remove();
-      if (atEnd) scrollTo(0, document.documentElement.scrollHeight);
-    });
-    tail.addEventListener("skipped", () => { number = NaN; });
-    tail.addEventListener("ended", () => { tail.close(); refresh(); });
-    addEventListener("pagehide", () => tail.close());
-  }
 })();
