@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from mainstay.engine.figures import count_some
 from mainstay.store import tests as test_store
 from mainstay.store.database import Tx
 from mainstay.store.schema import (
@@ -301,6 +302,10 @@ class Filling:
                 for each in row.tests
             ]
             test_store.put(self.tx, repository_id, attempt_id, results)
+            if ended is not None and state != "lost":
+                test_store.to_be_counted(self.tx, attempt_id)
+                while count_some(self.tx):
+                    pass
 
     def log(self, attempt_id: int, data: bytes, piece: int = 65536) -> None:
         """The bytes of a log, in pieces."""

@@ -1,5 +1,7 @@
 """What the last results of a test tell."""
 
+from dataclasses import replace
+
 from mainstay.store.views.tests import Outcome
 from mainstay.web import testing
 from tests.web.filling import NOON
@@ -14,7 +16,7 @@ def result(build: int, job: int, outcome: str, tree: str = "t", attempt: int = 1
 
 def test_a_failure_in_any_job_of_the_newest_build_counts() -> None:
     history = [result(2, 2, "passed"), result(2, 1, "failed"), result(1, 1, "passed")]
-    assert testing.digest("x", history).state == "failed"
+    assert [word for word, _ in testing.states(history)] == ["failed", "passed"]
 
 
 def test_a_run_of_failures_is_counted_in_builds() -> None:
@@ -26,10 +28,10 @@ def test_a_run_of_failures_is_counted_in_builds() -> None:
 
 def test_a_later_attempt_decides_for_its_job() -> None:
     history = [result(1, 1, "passed", attempt=2), result(1, 1, "failed", attempt=1)]
-    found = testing.digest("x", history)
-    assert (found.state, found.flakiness) == ("passed", 1.0)
+    assert testing.states(history)[0][0] == "passed"
 
 
-def test_two_jobs_that_disagree_do_not_make_a_test_flaky() -> None:
-    history = [result(1, 1, "passed"), result(1, 2, "failed")]
-    assert not testing.digest("x", history).flaky
+def test_a_run_is_told_of_one_branch() -> None:
+    elsewhere = replace(result(2, 1, "passed"), ref="other")
+    history = [result(3, 1, "failed"), elsewhere, result(1, 1, "failed")]
+    assert [each.build_id for each in testing.run(history)] == [3, 1]

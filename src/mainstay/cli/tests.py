@@ -9,39 +9,83 @@ from mainstay.cli import terminal
 from mainstay.cli.connection import Server, client_command, json_option, repository_path
 from mainstay.cli.terminal import Table
 
+LISTS = ("all", "newest", "flaky", "failing", "slow", "unrun")
+STATES = ("failed", "passed", "skipped", "flaky")
+PAGE = 200
+"""Items that are asked for at once."""
+
 
 @click.command()
 @click.argument("repository", metavar="R")
 @click.argument("test", required=False)
+@click.option(
+    "--list",
+    "sort",
+    type=click.Choice(LISTS),
+    default="all",
+    show_default=True,
+    help="Newest failures, flakiest, most failures, slowest, longest not run.",
+)
+@click.option("--state", type=click.Choice(STATES), help="Only tests that are so.")
+@click.option("--search", help="Only tests with this part in their name.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @json_option
 @client_command
-def tests(server: Server, repository: str, test: str | None, limit: int, as_json: bool) -> None:
+def tests(
+    server: Server,
+    repository: str,
+    test: str | None,
+    sort: str,
+    state: str | None,
+    search: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
     """List a repository's tests with history, duration and flakiness.
 
     With TEST, its name as listed: the history of that test.
 
     \b
     Examples:
-      mainstay tests demo
+      mainstay tests demo --list flaky
       mainstay tests demo "tests/test_api.py::test_limits"
     """
     path = f"{repository_path(repository)}/tests"
-    found = server.get(f"{path}/{quote(test, safe='')}" if test else path, {"limit": limit})
+    if test:
+        found = server.get(f"{path}/{quote(test, safe='')}", {"limit": min(limit, 1000)})
+    else:
+        asked = {"list": sort, "state": state, "search": search}
+        found = _listed(server, path, {key: value for key, value in asked.items() if value}, limit)
     if as_json:
         terminal.print_json(found)
     elif test:
-        _print_history(found)
+        _print_one(found)
     else:
         _print_tests(found["items"], repository)
 
 
+def _listed(server: Server, path: str, asked: dict[str, str], limit: int) -> dict[str, Any]:
+    """Pages of a list, until there are enough."""
+    items: list[Any] = []
+    cursor: str | None = None
+    while True:
+        page = server.get(
+            path, {**asked, "limit": min(limit - len(items), PAGE)} | ({"cursor": cursor} if cursor else {})
+        )
+        items += page["items"]
+        cursor = page["next"]
+        if cursor is None or len(items) >= limit:
+            return {"items": items, "next": cursor}
+
+
 def _print_tests(items: list[Any], repository: str) -> None:
     if not items:
-        terminal.messages().line(f"No test of {repository} was counted yet.")
+        terminal.messages().line(f"{repository} has no such test yet.")
         return
     out = terminal.output()
-    table = Table(("LAST", "TEST", "RUNS", "FAILED", "FLAKY", "TAKES"), flexible=1, right=frozenset({2, 3, 4, 5}))
+    table = Table(
+        ("LAST", "TEST", "RUNS", "FAILED", "FLAKY", "TAKES", "RAN"), flexible=1, right=frozenset({2, 3, 4, 5})
+    )
     for item in items:
         table.rows.append(
             (
@@ -49,24 +93,44 @@ def _print_tests(items: list[Any], repository: str) -> None:
                 item["name"],
                 str(item["runs"]),
                 str(item["failures"]),
-                f"{item['flakiness']:.0%}" if item["flakiness"] else "",
+                f"{item['flakiness']:.1%}" if item["flakiness"] else "",
                 _took(item["duration_s"]),
+                terminal.ago(item["ran_at"]) if item["ran_at"] else "",
             )
         )
     for line in table.lines(out):
         out.line(line)
 
 
-def _print_history(found: Any) -> None:
+def _print_one(found: Any) -> None:
     out = terminal.output()
-    table = Table(("OUTCOME", "BUILD", "COMMIT", "JOB", "TOOK", "WHEN"), flexible=3, right=frozenset({4}))
-    for item in found["history"]:
+    out.line(found["name"])
+    facts = [f"{found['runs']} runs, {found['failures']} failed in {found['window_days']} days"]
+    if found["duration_s"] is not None:
+        facts.append(f"takes {_took(found['duration_s'])}")
+    if found["flaky_trees"]:
+        facts.append(f"flaky on {found['flaky_trees']} of {found['trees']} trees ({found['flakiness']:.1%})")
+    out.line(", ".join(facts))
+    if found["first_bad_commit"]:
+        out.line(f"fails since commit {found['first_bad_commit'][:8]}, {terminal.ago(found['failing_since'])}")
+    if found["last_failure"] and (found["last_failure"]["details"] or {}).get("message"):
+        out.line("")
+        for line in found["last_failure"]["details"]["message"].splitlines()[:20]:
+            out.line(f"  {line}")
+    out.line("")
+    _print_history(out, found["history"])
+
+
+def _print_history(out: terminal.Terminal, history: list[Any]) -> None:
+    table = Table(("OUTCOME", "BUILD", "COMMIT", "JOB", "RUNNER", "TOOK", "WHEN"), flexible=3, right=frozenset({5}))
+    for item in history:
         table.rows.append(
             (
                 out.state(item["outcome"]),
                 f"#{item['number']}",
                 item["commit"][:8],
                 item["job"],
+                item["runner"] or "",
                 _took(item["duration_s"]),
                 terminal.ago(item["at"]),
             )

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mainstay.engine.caches import REPOSITORY_BYTES
 from mainstay.engine.clock import Clock
+from mainstay.engine.figures import DAY_MS
 from mainstay.engine.logs import Logs
 from mainstay.engine.mirrors import Mirrors
 from mainstay.engine.wake import Wake
@@ -17,11 +18,14 @@ from mainstay.flow.retain import Rules
 from mainstay.store import caches, logs, repositories, retention
 from mainstay.store.blobs import Blobs
 from mainstay.store.database import Database, Tx
+from mainstay.store.types import milliseconds
 
 PACK_PAUSE_S = 30.0
 """Logs of ended attempts rest this long before they are packed: they are read most while they are fresh."""
 ROUND_S = 3600.0
 """Between two rounds of retention."""
+TEST_DAYS = 400
+"""What tests add up to per day is kept for so many days; it outlives their results."""
 SWEEP_OLDER_S = 24 * 3600.0
 """A blob is swept only when it is older than this: a row may be about to refer to it."""
 
@@ -83,6 +87,7 @@ class Housekeeping:
             gone["log pieces"] = await self._all(retention.old_logs, due.logs)
         if due.tests is not None:
             gone["test results"] = await self._all(retention.old_tests, due.tests)
+        await self._forget_test_days(now)
         if due.events is not None:
             gone["events"] = await self._all(retention.old_events, due.events)
         gone["artifacts"] = await self._database.write(retention.old_artifacts, due.artifacts, now)
@@ -95,6 +100,12 @@ class Housekeeping:
         if told:
             log.info("Retention deleted %s", told)
         return gone
+
+    async def _forget_test_days(self, now: datetime) -> None:
+        before = milliseconds(now - timedelta(days=TEST_DAYS)) // DAY_MS
+        reached: int | None = 0
+        while reached is not None:
+            reached = await self._database.write(retention.old_test_days, before, reached)
 
     async def tend_mirrors(self) -> None:
         """Pack the mirrors that hold many small files; nothing is dropped from them."""

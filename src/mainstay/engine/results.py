@@ -16,7 +16,7 @@ from mainstay.model.job import Attempt, Job
 from mainstay.model.plan import Retry
 from mainstay.model.states import ENDED_ATTEMPT, AttemptState
 from mainstay.store import changes, jobs, logs, plans, tests
-from mainstay.store.database import Tx
+from mainstay.store.database import Database, Tx
 from mainstay.store.tests import NewResult
 from mainstay.store.zstd import decompress
 from mainstay.wire.runner import Finish, Progress, Stored, TestReport
@@ -40,15 +40,47 @@ def progress(tx: Tx, runner_id: int, attempt_id: int, message: Progress) -> Stor
     return Stored()
 
 
-def put_tests(tx: Tx, runner_id: int, attempt_id: int, reports: list[TestReport]) -> Stored:
-    """Store the tests of an attempt, in place of what was stored of them before."""
-    place = _mine(tx, runner_id, attempt_id)
-    if place.state not in (AttemptState.RUNNING, AttemptState.LOST):
-        return Stored(accepted=False, reason=f"the attempt is {place.state}")
-    job, _ = jobs.of_attempt(tx, attempt_id)
-    counts = tests.put(tx, job.repository_id, attempt_id, [_result(report) for report in reports])
+async def take_tests(database: Database, runner_id: int, attempt_id: int, body: bytes, encoding: str | None) -> Stored:
+    """Store the tests of an attempt, in place of what was stored of them before. Raises BadInput.
+
+    They are stored in parts, and acknowledged when the last one is: whoever is interrupted sends them again.
+    """
+    reports = await decode_tests(body, encoding)
+    for start in range(0, len(reports), tests.PART):
+        part = [_result(report) for report in reports[start : start + tests.PART]]
+        refused = await database.write(_put_part, runner_id, attempt_id, start, part)
+        if refused is not None:
+            return refused
+    counts = await asyncio.to_thread(lambda: tests.count([_result(report) for report in reports]))
+    return await database.write(_put_end, runner_id, attempt_id, len(reports), counts)
+
+
+def _put_part(tx: Tx, runner_id: int, attempt_id: int, start: int, part: list[NewResult]) -> Stored | None:
+    """Store some of an attempt's tests; the answer when they are not wanted."""
+    refused = _unwanted(tx, runner_id, attempt_id)
+    if refused is None:
+        job, _ = jobs.of_attempt(tx, attempt_id)
+        tests.put_part(tx, job.repository_id, attempt_id, start, part)
+    return refused
+
+
+def _put_end(tx: Tx, runner_id: int, attempt_id: int, length: int, counts: dict[str, int]) -> Stored:
+    """That was all of them."""
+    refused = _unwanted(tx, runner_id, attempt_id)
+    if refused is not None:
+        return refused
+    tests.cut(tx, attempt_id, length)
     jobs.set_tests(tx, attempt_id, counts)
-    return Stored(stored=len(reports))
+    return Stored(stored=length)
+
+
+def _unwanted(tx: Tx, runner_id: int, attempt_id: int) -> Stored | None:
+    """The answer to the tests of an attempt that nobody waits for."""
+    jobs.lock_attempt(tx, attempt_id)  # the same report may come twice at a time
+    place = _mine(tx, runner_id, attempt_id)
+    if place.state in (AttemptState.RUNNING, AttemptState.LOST):
+        return None
+    return Stored(accepted=False, reason=f"the attempt is {place.state}")
 
 
 async def decode_tests(body: bytes, encoding: str | None) -> list[TestReport]:
@@ -119,6 +151,8 @@ def conclude(tx: Tx, job: Job, attempt: Attempt, end: End, now: datetime) -> Sto
     """Decide about an attempt's end, write it, and carry its build forward."""
     outcome = result_flow.decide(job, attempt, end, retry_of(tx, job), now)
     changes.apply(tx, outcome.changes, now)
+    if outcome.accepted and outcome.changes and end.state != AttemptState.LOST:  # else it was counted before
+        tests.to_be_counted(tx, attempt.id)
     if outcome.job_ended:
         concurrency.leave_job(tx, job, now)
         settle(tx, job.build_id, now, f"{job.name}: attempt {attempt.number} {end.state}")

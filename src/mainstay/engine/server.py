@@ -15,6 +15,7 @@ from mainstay.engine.clock import Clock, SystemClock
 from mainstay.engine.delivering import Delivering
 from mainstay.engine.dispatch import Dispatch
 from mainstay.engine.enrol import LOG_LIMIT_BYTES
+from mainstay.engine.figures import Figures
 from mainstay.engine.fleet import Fleet, Local
 from mainstay.engine.housekeeping import Housekeeping
 from mainstay.engine.intake import Intake
@@ -92,6 +93,7 @@ class Engine:
         self.channels = Channels(database, seal, self.clock, config.outlet)
         self.upkeep = Upkeep(database, self.clock, self.wake)
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
+        self.figures = Figures(database, self.wake)
         self.fleet: Fleet | None = None
 
     @classmethod
@@ -119,6 +121,7 @@ class Engine:
         self.loops.start("mail", self.delivering.mail_loop)
         self.loops.start("chats", self.delivering.chat_loop)
         self.loops.start("webhooks", self.delivering.webhook_loop)
+        self.loops.start("figures", self.figures.loop)
         self.loops.start("packing", self.housekeeping.pack_loop)
         self.loops.start("retention", self.housekeeping.retention_loop)
 
@@ -172,8 +175,7 @@ class Engine:
 
     async def put_tests(self, runner_id: int, attempt_id: int, body: bytes, encoding: str | None) -> Stored:
         """The tests of an attempt, as JSON lines."""
-        reports = await results.decode_tests(body, encoding)
-        return await self.db.write(results.put_tests, runner_id, attempt_id, reports)
+        return await results.take_tests(self.db, runner_id, attempt_id, body, encoding)
 
     async def put_artifact(
         self,

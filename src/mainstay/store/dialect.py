@@ -46,6 +46,20 @@ def upsert(tx: Tx, table: Table, key: Iterable[Column[Any]], update: Iterable[Co
     return post.on_conflict_do_update(index_elements=names, set_={c.name: post.excluded[c.name] for c in update})
 
 
+def upsert_adding(tx: Tx, table: Table, key: Iterable[Column[Any]], add: Iterable[Column[Any]]) -> Insert:
+    """The same, but the given values of the columns `add` are added to those of a row that is there already."""
+    names = [column.name for column in key]
+    if tx.kind == "sqlite":
+        lite = sqlite.insert(table)
+        sums = {column.name: column + lite.excluded[column.name] for column in add}
+        return lite.on_conflict_do_update(index_elements=names, set_=sums)
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415
+
+    post = postgresql.insert(table)
+    sums = {column.name: column + post.excluded[column.name] for column in add}
+    return post.on_conflict_do_update(index_elements=names, set_=sums)
+
+
 def for_update(tx: Tx, query: S, of: Table | Sequence[Table] | None = None) -> S:
     """Lock the selected rows until the end of the transaction; whoever wants them meanwhile waits.
 

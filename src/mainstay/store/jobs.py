@@ -329,6 +329,11 @@ def set_tests(tx: Tx, attempt_id: int, counts: dict[str, int]) -> None:
     tx.conn.execute(update(attempts).where(attempts.c.id == attempt_id).values(tests=counts))
 
 
+def lock_attempt(tx: Tx, attempt_id: int) -> None:
+    """Let nobody else write about this attempt until the transaction ends."""
+    tx.conn.execute(for_update(tx, select(attempts.c.id).where(attempts.c.id == attempt_id)))
+
+
 def lock_build_of(tx: Tx, attempt_id: int) -> None:
     """Let nobody else decide about this attempt's build until the transaction ends."""
     owner = (

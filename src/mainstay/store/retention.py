@@ -14,7 +14,9 @@ from mainstay.store.schema import (
     jobs,
     log_pieces,
     repositories,
+    test_days,
     test_results,
+    tests,
 )
 
 BATCH = 500
@@ -55,6 +57,17 @@ def old_tests(tx: Tx, before: datetime, limit: int = BATCH) -> int:
         .limit(limit)
     )
     return tx.conn.execute(delete(test_results).where(test_results.c.attempt_id.in_(chosen))).rowcount
+
+
+def old_test_days(tx: Tx, before: int, after: int, limit: int = BATCH) -> int | None:
+    """Delete the days before day `before` of the tests with ids above `after`; the id to go on after (None: done)."""
+    query = select(tests.c.id).where(tests.c.id > after).order_by(tests.c.id).limit(limit)
+    chosen = list(tx.conn.execute(query).scalars())
+    if not chosen:
+        return None
+    own = test_days.c
+    tx.conn.execute(delete(test_days).where(own.test_id.between(chosen[0], chosen[-1]), own.day < before))
+    return int(chosen[-1])
 
 
 def old_events(tx: Tx, before: datetime) -> int:

@@ -1,44 +1,34 @@
-"""What the last results of a test tell: its state, how long it takes, how flaky it is. Pure."""
+"""What the last results of a test tell: how it ended in each build, and since when. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from datetime import date, timedelta
 
-from mainstay.store.views.tests import Outcome
+from mainstay.flow.flaky import FAILURES, worst
+from mainstay.store.figures import DayRow
+from mainstay.store.views.tests import Outcome, TestLine
 
-FAILURES = ("failed", "error")
+__all__ = ["FAILURES", "Digest", "days_as_dates", "run", "states"]
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
     """A test with its last results, newest first."""
 
-    name: str
+    line: TestLine
     history: tuple[Outcome, ...]
-    state: str | None
-    failures: int
-    flakiness: float
-    """Share of the trees that were tested more than once on which it both passed and failed, 0 to 1."""
-    duration_s: float | None
-    """Median of those results that ran."""
 
     @property
-    def flaky(self) -> bool:
-        """Whether both outcomes were seen on one tree."""
-        return self.flakiness > 0
+    def name(self) -> str:
+        """Its whole name."""
+        return self.line.name
 
-
-def digest(name: str, history: Sequence[Outcome]) -> Digest:
-    """Judge a test by its results."""
-    ran = [each.duration_s for each in history if each.outcome != "skipped"]
-    return Digest(
-        name,
-        tuple(history),
-        states(history)[0][0] if history else None,
-        sum(each.outcome in FAILURES for each in history),
-        flakiness(history),
-        round(median(ran), 6) if ran else None,
-    )
+    @property
+    def state(self) -> str | None:
+        """How it ended in the newest build it was in; a running one may be newer than the figures."""
+        if self.history:
+            return states(self.history)[0][0]
+        return self.line.state
 
 
 def states(history: Sequence[Outcome]) -> list[tuple[str, Outcome]]:
@@ -49,18 +39,18 @@ def states(history: Sequence[Outcome]) -> list[tuple[str, Outcome]]:
     by_build: dict[int, dict[int, Outcome]] = {}
     for each in history:
         by_build.setdefault(each.build_id, {}).setdefault(each.job_id, each)
-    found = []
-    for by_job in by_build.values():
-        outcomes = {each.outcome for each in by_job.values()}
-        word = next((word for word in (*FAILURES, "passed") if word in outcomes), "skipped")
-        found.append((word, next(iter(by_job.values()))))
-    return found
+    return [
+        (worst(each.outcome for each in by_job.values()), next(iter(by_job.values()))) for by_job in by_build.values()
+    ]
 
 
 def run(history: Sequence[Outcome]) -> list[Outcome]:
-    """The newest builds in which the test ended as it did in the last one: their newest results, newest first."""
+    """The newest builds of the newest one's branch in which the test ended as it did there: their newest results,
+    newest first."""
+    if not history:
+        return []
     found: list[Outcome] = []
-    ends = states(history)
+    ends = states([each for each in history if each.ref == history[0].ref])
     for word, newest in ends:
         if (word in FAILURES) != (ends[0][0] in FAILURES):
             break
@@ -68,12 +58,6 @@ def run(history: Sequence[Outcome]) -> list[Outcome]:
     return found
 
 
-def flakiness(history: Sequence[Outcome]) -> float:
-    """Of the trees on which a test ran more than once: the share on which it both passed and failed."""
-    by_tree: dict[tuple[str, str], list[str]] = {}
-    for each in history:
-        if each.outcome != "skipped":
-            by_tree.setdefault((each.tree, each.job), []).append(each.outcome)
-    repeated = [outcomes for outcomes in by_tree.values() if len(outcomes) > 1]
-    both = [outcomes for outcomes in repeated if "passed" in outcomes and any(word in outcomes for word in FAILURES)]
-    return round(len(both) / len(repeated), 4) if repeated else 0.0
+def days_as_dates(days: Sequence[DayRow]) -> list[tuple[date, DayRow]]:
+    """Days with their dates."""
+    return [(date(1970, 1, 1) + timedelta(days=each.day), each) for each in days]

@@ -19,7 +19,7 @@ from mainstay.store.schema.repositories import commits, pushes, refs, repositori
 from mainstay.store.schema.runners import runners
 from mainstay.store.schema.secrets import environment_jobs, secrets, variables, webhook_secrets
 from mainstay.store.schema.server import events, settings
-from mainstay.store.schema.tests import test_results, tests
+from mainstay.store.schema.tests import test_counting, test_days, test_figures, test_results, tests
 
 __all__ = [
     "artifacts",
@@ -49,6 +49,9 @@ __all__ = [
     "secrets",
     "settings",
     "standings",
+    "test_counting",
+    "test_days",
+    "test_figures",
     "test_results",
     "tests",
     "throttles",

@@ -54,6 +54,7 @@ builds = Table(
     UniqueConstraint("repository_id", "commit", "ref", "event", "source", "occasion"),
     Index(None, "repository_id", "id"),
     Index(None, "repository_id", "ref", "id"),
+    Index(None, "repository_id", "tree"),
     Index(
         None,
         "repository_id",

@@ -206,17 +206,22 @@ class Happened(Struct, frozen=True):
 
 
 class TestShape(Struct, frozen=True):
-    """A test with what its last results tell."""
+    """A test with its figures over the 30 days that end with its newest result."""
 
     name: str
     state: str | None
-    """How it ended last: `passed`, `failed`, `error` or `skipped`."""
+    """How it ended in the newest build it was in: `passed`, `failed`, `error` or `skipped`; null: not counted yet."""
     runs: int
     failures: int
     flakiness: float
-    """Share of the trees with more than one result on which both outcomes were seen, 0 to 1."""
+    """Share of the trees it ran on, on which one job both passed and failed it, 0 to 1."""
+    trees: int
+    flaky_trees: int
     duration_s: float | None
-    """Median."""
+    """Mean of its runs; null: it has not run."""
+    ran_at: Time | None
+    broke_at: Time | None
+    """When it began to fail, the last time it did."""
 
 
 class TestRun(Struct, frozen=True):
@@ -232,11 +237,35 @@ class TestRun(Struct, frozen=True):
     commit: str
     at: Time | None
     details: dict[str, Any] | None
+    ref: str
+    runner: str | None
+    event: str
+
+
+class TestDay(Struct, frozen=True):
+    """What one day's results of a test add up to; days are in UTC."""
+
+    day: str
+    """`2026-11-20`."""
+    runs: int
+    failures: int
+    trees: int
+    flaky_trees: int
+    duration_s: float
+    """Mean."""
 
 
 class TestHistory(TestShape, frozen=True):
-    """A test with its last results, newest first."""
+    """A test with its days and its last results, both newest first."""
 
+    window_days: int
+    failing_since: Time | None
+    """While it fails: since when, as far as `history` goes back."""
+    first_bad_commit: str | None
+    """While it fails: the commit of the first build in which it did."""
+    last_failure: TestRun | None
+    days: list[TestDay]
+    """A year of them at most; they outlive the results."""
     history: list[TestRun]
 
 

@@ -1,17 +1,20 @@
 """From model values and rows to the JSON of the API."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
+
+import msgspec
 
 from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
 from mainstay.model.repository import Commit, Repository, branch_of
 from mainstay.model.runner import Runner
 from mainstay.model.states import OPEN_ATTEMPT
+from mainstay.store.figures import DayRow
 from mainstay.store.schedules import Scheduled
 from mainstay.store.views.queue import OpenJob
-from mainstay.store.views.tests import Outcome
+from mainstay.store.views.tests import Outcome, TestLine
 from mainstay.web.api import shapes
 from mainstay.web.listing import CommitLine, Line
 
@@ -214,7 +217,37 @@ def test_run(found: Outcome) -> shapes.TestRun:
         found.commit,
         moment(found.at),
         found.details,
+        found.ref,
+        found.runner,
+        found.event,
     )
+
+
+def test_line(found: TestLine) -> shapes.TestShape:
+    """A test with its figures."""
+    return shapes.TestShape(
+        found.name,
+        found.state,
+        found.runs,
+        found.failures,
+        found.score,
+        found.trees,
+        found.flaky_trees,
+        round(found.duration_s, 6) if found.runs else None,
+        moment(found.ran_at),
+        moment(found.broke_at),
+    )
+
+
+def test_day(day: date, found: DayRow) -> shapes.TestDay:
+    """One day of a test."""
+    mean = round(found.seconds / found.runs, 6) if found.runs else 0.0
+    return shapes.TestDay(day.isoformat(), found.runs, found.failures, found.trees, found.flaky, mean)
+
+
+def fields_of(shape: msgspec.Struct) -> dict[str, Any]:
+    """A shape's values by name, for a shape that has them all and more."""
+    return {name: getattr(shape, name) for name in shape.__struct_fields__}
 
 
 def happened(event: Event) -> shapes.Happened:

@@ -1,58 +1,82 @@
-"""Tests of a repository: what their last results tell."""
+"""Tests of a repository: lists by their figures, and one test with its history."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
+from mainstay.flow.flaky import WINDOW_DAYS
 from mainstay.model.errors import NotFound
-from mainstay.store import repositories
+from mainstay.store import figures, repositories
 from mainstay.store.database import Tx
+from mainstay.store.figures import DayRow
 from mainstay.store.views import tests as views
+from mainstay.store.views.tests import Asked, Outcome, TestLine
 from mainstay.web import testing
 from mainstay.web.api import describe, shapes, shaping
-from mainstay.web.api.asking import At, Cursor, Limit, answer, cursor_id, page
+from mainstay.web.api.asking import At, Cursor, Limit, answer, page
 from mainstay.web.testing import Digest
+from mainstay.web.tests_asked import asked_of, cursor_of
 
 router = APIRouter(tags=["tests"])
-RECENT = 20
-"""How many results of each test a list looks at."""
+Sorted = Annotated[
+    str,
+    Query(
+        alias="list",
+        max_length=20,
+        description="`all` in the order they were first seen, `newest` failures first, `flaky`, `failing` (most"
+        " failures), `slow`, or `unrun` (not run for the longest time).",
+    ),
+]
+State = Annotated[str | None, Query(max_length=20, description="`failed`, `passed`, `skipped` or `flaky`.")]
+Search = Annotated[str | None, Query(max_length=200, description="A part of the name, whatever its case.")]
 
 
-def listed(tx: Tx, name: str, after: int, limit: int) -> tuple[list[Digest], int | None]:
-    """A page of tests with what their last results tell, and the id to go on after."""
-    found = views.page(tx, repositories.by_name(tx, name).id, after, limit)
-    digests = [testing.digest(test.name, views.history(tx, test.id, RECENT)) for test in found]
-    return digests, found[-1].id if len(found) == limit else None
+def listed(tx: Tx, name: str, asked: Asked, limit: int) -> tuple[list[TestLine], str | None]:
+    """A page of tests, and the cursor to go on with."""
+    found, rest = views.page(tx, repositories.by_name(tx, name).id, asked, limit)
+    return found, cursor_of(rest)
 
 
-def one(tx: Tx, name: str, test: str, limit: int) -> Digest:
-    """One test with its last results. Raises NotFound."""
+def one(tx: Tx, name: str, test: str, limit: int) -> tuple[Digest, Outcome | None, list[DayRow]]:
+    """One test with its last results, its last failure and its days. Raises NotFound."""
     found = views.by_name(tx, repositories.by_name(tx, name).id, test)
     if found is None:
         raise NotFound(f"{name} has no test {test[:200]!r}; `mainstay tests {name}` lists those there are")
-    return testing.digest(found.name, views.history(tx, found.id, limit))
+    history = tuple(views.history(tx, found.id, limit))
+    return Digest(found, history), views.last_failure(tx, found.id), figures.days(tx, found.id)
 
 
 @router.get("/repositories/{name}/tests", responses=describe.gives_page(shapes.TestShape, "Tests."))
-async def list_tests(site: At, name: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
-    """The tests of a repository in the order they were first seen, judged by their last results."""
-    found, rest = await site.engine.db.read(listed, name, cursor_id(cursor) or 0, limit)
-    return page([_shape(each) for each in found], rest)
+async def list_tests(
+    site: At,
+    name: str,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    sort: Sorted = "all",
+    state: State = None,
+    search: Search = None,
+) -> Response:
+    """The tests of a repository with their figures over the last 30 days that they ran in."""
+    asked = asked_of(sort, state, search, cursor)
+    found, rest = await site.engine.db.read(listed, name, asked, limit)
+    return page([shaping.test_line(each) for each in found], rest)
 
 
 @router.get("/repositories/{name}/tests/{test:path}", responses=describe.gives(shapes.TestHistory, "The test."))
 async def show_test(site: At, name: str, test: str, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
-    """One test by its whole name, with its last results, newest first."""
-    found = await site.engine.db.read(one, name, test, limit)
-    shape = _shape(found)
-    runs = [shaping.test_run(each) for each in found.history]
+    """One test by its whole name: its figures, its days, its last failure, and its last results, newest first."""
+    found, failure, days = await site.engine.db.read(one, name, test, limit)
+    run = testing.run(found.history)
+    broken = bool(run) and found.state in testing.FAILURES
     return answer(
-        shapes.TestHistory(shape.name, shape.state, shape.runs, shape.failures, shape.flakiness, shape.duration_s, runs)
-    )
-
-
-def _shape(found: Digest) -> shapes.TestShape:
-    return shapes.TestShape(
-        found.name, found.state, len(found.history), found.failures, found.flakiness, found.duration_s
+        shapes.TestHistory(
+            **shaping.fields_of(shaping.test_line(found.line)),
+            window_days=WINDOW_DAYS,
+            failing_since=shaping.moment(run[-1].at) if broken else None,
+            first_bad_commit=run[-1].commit if broken else None,
+            last_failure=None if failure is None else shaping.test_run(failure),
+            days=[shaping.test_day(day, each) for day, each in testing.days_as_dates(days)],
+            history=[shaping.test_run(each) for each in found.history],
+        )
     )

@@ -12,6 +12,11 @@ from mainstay.web.pages.strip import Mark
 OUTCOMES = {"passed": "passed", "failed": "failed", "error": "failed", "skipped": "skipped"}
 
 
+def state_of_outcome(outcome: str | None) -> str:
+    """The state whose sign stands for a test's outcome."""
+    return OUTCOMES.get(outcome or "", "neutral")
+
+
 def of_commits(lines: Sequence[CommitLine], repository: str, forms: Forms) -> list[Mark]:
     """One mark per commit; it leads to its build, or to the commit when there are several."""
     return [_of_commit(line, repository, forms) for line in lines]
@@ -55,7 +60,7 @@ def of_outcomes(found: Sequence[Outcome], forms: Forms) -> list[Mark]:
     """One mark per result of a test."""
     return [
         Mark(
-            OUTCOMES.get(each.outcome, "neutral"),
+            state_of_outcome(each.outcome),
             each.duration_s,
             f"/jobs/{each.job_id}/attempts/{each.attempt}",
             f"#{each.build_number} {each.commit[:8]} {forms.words.plain(each.outcome)} {_span(each.duration_s)}",

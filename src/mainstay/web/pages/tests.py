@@ -1,13 +1,19 @@
 """Tests of a repository, and one test with its history."""
 
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mainstay.model.errors import BadInput, NotFound
-from mainstay.store import repositories
+from mainstay.flow.flaky import WINDOW_DAYS
+from mainstay.model.errors import NotFound
+from mainstay.store import figures, repositories
 from mainstay.store.database import Tx
+from mainstay.store.figures import DayRow
 from mainstay.store.views import tests as views
+from mainstay.store.views.tests import Asked, Outcome, Totals
 from mainstay.web import testing
 from mainstay.web.access import reader
 from mainstay.web.options import site_of
@@ -15,54 +21,99 @@ from mainstay.web.pages import marks
 from mainstay.web.pages.forms import Forms
 from mainstay.web.pages.marks import path_of
 from mainstay.web.pages.rendering import Crumb, render, speak
+from mainstay.web.pages.trend import Trend, trend
 from mainstay.web.pages.words import Words
 from mainstay.web.testing import Digest
+from mainstay.web.tests_asked import asked_of, cursor_of
 
 PAGE = 50
 RECENT = 20
 HISTORY = 100
+LISTS = {
+    "newest": "Newest failures",
+    "failing": "Most failures",
+    "flaky": "Flakiest",
+    "slow": "Slowest",
+    "unrun": "Longest not run",
+    "all": "All",
+}
 
 
-def _listed(tx: Tx, name: str, after: int) -> tuple[list[Digest], int | None]:
-    found = views.page(tx, repositories.by_name(tx, name).id, after, PAGE)
-    digests = [testing.digest(test.name, views.history(tx, test.id, RECENT)) for test in found]
-    return digests, found[-1].id if len(found) == PAGE else None
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A page of a list."""
+
+    digests: list[Digest]
+    following: str | None
+    totals: Totals
+
+
+def _listed(tx: Tx, name: str, asked: Asked) -> _Listed:
+    repository_id = repositories.by_name(tx, name).id
+    found, rest = views.page(tx, repository_id, asked, PAGE)
+    digests = [Digest(line, tuple(views.history(tx, line.id, RECENT, bare=True))) for line in found]
+    return _Listed(digests, cursor_of(rest), views.totals(tx, repository_id))
 
 
 async def tests(request: Request) -> Response:
-    """The tests of a repository; on each page the failing ones first."""
+    """The tests of a repository, in one of its lists."""
     viewer = await reader(request)
     words, forms = speak(request)
     name = request.path_params["name"]
-    after = request.query_params.get("after", "0")
-    if not (after.isascii() and after.isdigit() and len(after) < 19):
-        raise BadInput("the place to go on from is not one that this page has given out")
-    found, rest = await site_of(request).engine.db.read(_listed, name, int(after))
-    found.sort(key=lambda each: (each.state not in testing.FAILURES, not each.flaky, each.name))
-    bad = sum(each.state in testing.FAILURES for each in found)
+    given = request.query_params
+    kept = {key: given[key] for key in ("list", "state", "search") if given.get(key)}
+    asked = asked_of(kept.get("list", "newest"), kept.get("state"), kept.get("search"), given.get("after"))
+    path = path_of(name, "tests")
+    found = await site_of(request).engine.db.read(_listed, name, asked)
+    if not found.digests and not kept and found.totals.tests:  # nothing has ever failed: then all of them
+        asked = Asked("all")
+        found = await site_of(request).engine.db.read(_listed, name, asked)
     return render(
         request,
         "tests.html",
         viewer,
         title=f"{words.plain('Tests')} {name}",
-        crumbs=(Crumb(name, path_of(name)), Crumb(words.plain("Tests"), path_of(name, "tests"))),
+        crumbs=(Crumb(name, path_of(name)), Crumb(words.plain("Tests"), path)),
         name=name,
-        path=path_of(name, "tests"),
-        rows=[(each, marks.of_outcomes(each.history, forms), path_of(name, "tests", each.name)) for each in found],
-        heading=words.count(bad, "1 test of {name} fails", "{n} tests of {name} fail", name=name)
-        if bad
-        else words("No test of {name} fails", name=name)
-        if found
-        else words("{name} has no test results yet", name=name),
-        following=rest,
+        path=path,
+        rows=[
+            (each, marks.of_outcomes(each.history, forms), path_of(name, "tests", each.name)) for each in found.digests
+        ],
+        heading=_list_heading(found.totals, name, words),
+        totals=found.totals,
+        outcome_state=marks.state_of_outcome,
+        asked=asked,
+        lists=[(each, words(title), _address(path, kept, list=each)) for each, title in LISTS.items()],
+        following=found.following and _address(path, {**kept, "list": asked.sort}, after=found.following),
+        window=WINDOW_DAYS,
     )
 
 
-def _one(tx: Tx, name: str, test: str) -> Digest:
+def _address(path: str, kept: dict[str, str], **more: str) -> str:
+    return f"{path}?{urlencode({**kept, **more})}"
+
+
+def _list_heading(totals: Totals, name: str, words: Words) -> Markup:
+    if totals.failing:
+        return words.count(totals.failing, "1 test of {name} fails", "{n} tests of {name} fail", name=name)
+    if totals.tests:
+        return words("No test of {name} fails", name=name)
+    return words("{name} has no test results yet", name=name)
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    digest: Digest
+    failure: Outcome | None
+    days: list[DayRow]
+
+
+def _one(tx: Tx, name: str, test: str) -> _One:
     found = views.by_name(tx, repositories.by_name(tx, name).id, test)
     if found is None:
         raise NotFound(f"{name} has no test {test[:200]!r}")
-    return testing.digest(found.name, views.history(tx, found.id, HISTORY))
+    history = tuple(views.history(tx, found.id, HISTORY, bare=True))
+    return _One(Digest(found, history), views.last_failure(tx, found.id), figures.days(tx, found.id))
 
 
 async def test(request: Request) -> Response:
@@ -70,8 +121,9 @@ async def test(request: Request) -> Response:
     viewer = await reader(request)
     words, forms = speak(request)
     name = request.path_params["name"]
-    found = await site_of(request).engine.db.read(_one, name, request.path_params["test"])
-    failures = [each for each in found.history if each.outcome in testing.FAILURES]
+    one = await site_of(request).engine.db.read(_one, name, request.path_params["test"])
+    found = one.digest
+    run = testing.run(found.history)
     return render(
         request,
         "test.html",
@@ -82,12 +134,26 @@ async def test(request: Request) -> Response:
             Crumb(words.plain("Tests"), path_of(name, "tests")),
             Crumb(found.name, path_of(name, "tests", found.name)),
         ),
+        name=name,
+        path=path_of(name),
         found=found,
+        line=found.line,
         marks=marks.of_outcomes(found.history, forms),
-        last=failures[0] if failures else None,
+        trend=_trend(one.days),
+        last=one.failure,
+        first_bad=run[-1] if run and found.state in testing.FAILURES else None,
         heading=_heading(found, words, forms),
-        outcomes=marks.OUTCOMES,
+        outcome_state=marks.state_of_outcome,
+        window=WINDOW_DAYS,
     )
+
+
+def _trend(days: list[DayRow]) -> Trend | None:
+    """The mean duration of each day, oldest first; None: too few days to see anything."""
+    points = [
+        (day, each.seconds / each.runs, each.failures > 0) for day, each in testing.days_as_dates(days) if each.runs
+    ]
+    return trend(points[::-1]) if len(points) > 1 else None
 
 
 def _heading(found: Digest, words: Words, forms: Forms) -> Markup:
@@ -95,10 +161,10 @@ def _heading(found: Digest, words: Words, forms: Forms) -> Markup:
     if found.state is None:
         return words("The test has no results yet")
     run = testing.run(found.history)
-    when = forms.clock(run[-1].at)
+    when = forms.clock(run[-1].at if run else found.line.ran_at)
     if found.state in testing.FAILURES:
         return words("The test fails since {when}, in {n} builds", when=when, n=len(run))
-    if found.flaky:
+    if found.line.flaky:
         return words("The test passes, but it is flaky")
     return words(
         "The test passes since {when}" if found.state == "passed" else "The test is skipped since {when}", when=when
