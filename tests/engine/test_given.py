@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from mainstay.engine.secrets import Secrets
 from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.person import Actor
 from mainstay.model.plan import Call, Plan, PlannedJob, Step
 from mainstay.model.repository import Repository
 from mainstay.model.secret import MAX_VALUE_BYTES
@@ -19,6 +20,7 @@ from tests.engine.road import Road, plan, road
 
 pytestmark = pytest.mark.anyio
 
+ADA = Actor("ada")
 KEY = Seal({1: b"k" * 32})
 
 
@@ -49,13 +51,13 @@ async def test_the_nearest_value_wins_and_only_what_is_mentioned_is_given(way: R
     demo, other = await way.repository(), await way.repository("other")
     put, put_variable = people(way).put, people(way).put_variable
     for name in ("HERE", "THERE", "PROD", "UNSAID"):
-        await put("ada", None, None, name, f"{name} of all")
-        await put_variable("ada", None, None, name, f"{name} of all")
+        await put(ADA, None, None, name, f"{name} of all")
+        await put_variable(ADA, None, None, name, f"{name} of all")
     for name in ("here", "prod"):
-        await put("ada", "demo", None, name, f"{name} of demo")
-        await put_variable("ada", "demo", None, name, f"{name} of demo")
-    await put("ada", "demo", "Production", "PROD", "prod of production")
-    await put_variable("ada", "demo", "Production", "PROD", "prod of production")
+        await put(ADA, "demo", None, name, f"{name} of demo")
+        await put_variable(ADA, "demo", None, name, f"{name} of demo")
+    await put(ADA, "demo", "Production", "PROD", "prod of production")
+    await put_variable(ADA, "demo", "Production", "PROD", "prod of production")
     text = "${{ secrets.HERE }} ${{ secrets['there'] }} ${{ Secrets.PROD }} ${{ vars.here }}"
     found = await given(way, demo, saying(text, environment="${{ vars.HERE == 'here of demo' && 'production' }}"))
     assert found["secrets"] == {"HERE": "here of demo", "THERE": "THERE of all", "PROD": "prod of production"}
@@ -73,7 +75,7 @@ async def test_the_nearest_value_wins_and_only_what_is_mentioned_is_given(way: R
 
 async def test_where_the_text_does_not_tell_all_are_given(way: Road) -> None:
     demo = await way.repository()
-    await people(way).put("ada", "demo", None, "ONE", "value one")
+    await people(way).put(ADA, "demo", None, "ONE", "value one")
     found = await given(way, demo, saying("${{ toJSON(secrets) }}"))
     assert found["secrets"] == {"ONE": "value one", "GITHUB_TOKEN": found["token"]}
     assert (await given(way, demo, saying("echo secrets.ONE")))["secrets"] == {}
@@ -82,8 +84,8 @@ async def test_where_the_text_does_not_tell_all_are_given(way: Road) -> None:
 
 async def test_an_untrusted_build_is_given_none_and_told_so(way: Road) -> None:
     demo = await way.repository()
-    await people(way).put("ada", "demo", None, "ONE", "value one")
-    await people(way).put("ada", "demo", "prod", "ONE", "value of prod")
+    await people(way).put(ADA, "demo", None, "ONE", "value one")
+    await people(way).put(ADA, "demo", "prod", "ONE", "value of prod")
     for text in ("${{ secrets.ONE }}", "${{ toJSON(secrets) }}"):
         found = await given(way, demo, saying(text, environment="prod"), trusted=False)
         assert set(found["secrets"]) <= {"GITHUB_TOKEN"}  # type: ignore[call-overload]
@@ -103,7 +105,7 @@ async def test_a_secret_that_is_not_set_is_named_with_the_command_that_sets_it(w
 async def test_a_called_workflow_has_what_its_callers_pass_on(way: Road) -> None:
     demo = await way.repository()
     for name in ("OURS", "OTHER"):
-        await people(way).put("ada", "demo", None, name, f"value of {name}")
+        await people(way).put(ADA, "demo", None, name, f"value of {name}")
     steps = (Step(run="${{ secrets.theirs }} ${{ secrets.OTHER }} ${{ secrets.GITHUB_TOKEN }}"),)
     for passed, expected in (
         ({"theirs": "${{ secrets.OURS }}!"}, {"theirs": "value of OURS!"}),
@@ -118,7 +120,7 @@ async def test_a_called_workflow_has_what_its_callers_pass_on(way: Road) -> None
 
 async def test_a_row_that_was_moved_or_a_lost_key_breaks_the_job_in_words(way: Road) -> None:
     demo = await way.repository()
-    await people(way).put("ada", "demo", None, "ONE", "value one")
+    await people(way).put(ADA, "demo", None, "ONE", "value one")
 
     def move(tx: Tx) -> None:
         tx.conn.execute(update(table).values(name="TWO"))
@@ -134,7 +136,7 @@ async def test_bad_names_and_values_are_refused_in_words_without_the_value(way: 
     put = people(way).put
     for name in ("", "1A", "A-B", "A B", "é", "GITHUB_TOKEN", "github_x", "A" * 256):
         with pytest.raises(BadInput, match="no name for a secret"):
-            await put("ada", "demo", None, name, "long enough")
+            await put(ADA, "demo", None, name, "long enough")
     lines = "".join(f"{number:05}\n" for number in range(10_000))
     for value, words in (
         ("abc", "less than 4"),
@@ -145,22 +147,22 @@ async def test_bad_names_and_values_are_refused_in_words_without_the_value(way: 
         (lines, "too many"),
     ):
         with pytest.raises(BadInput, match=words) as refused:
-            await put("ada", "demo", None, "NAME", value)
+            await put(ADA, "demo", None, "NAME", value)
         assert value[:30] not in refused.value.message
     for environment in ("", " ", "a" * 256, "a\nb"):
         with pytest.raises(BadInput, match="environment"):
-            await put("ada", "demo", environment, "NAME", "long enough")
+            await put(ADA, "demo", environment, "NAME", "long enough")
     with pytest.raises(BadInput, match="name the repository"):
-        await put("ada", None, "prod", "NAME", "long enough")
+        await put(ADA, None, "prod", "NAME", "long enough")
     with pytest.raises(NotFound):
-        await people(way).remove("ada", "demo", None, "NAME")
-    await put("ada", "demo", None, "NAME", "x" * MAX_VALUE_BYTES)
+        await people(way).remove(ADA, "demo", None, "NAME")
+    await put(ADA, "demo", None, "NAME", "x" * MAX_VALUE_BYTES)
     assert [each.name for each in await people(way).listed("demo")] == ["NAME"]
 
 
 async def test_nothing_of_a_secret_lies_in_the_database(way: Road, database_kind: str, tmp_path: Path) -> None:
     demo = await way.repository()
-    await people(way).put("ada", "demo", None, "ONE", "clear-to-be-seen")
+    await people(way).put(ADA, "demo", None, "ONE", "clear-to-be-seen")
     await given(way, demo, saying("${{ secrets.ONE }}"))
     if database_kind == "sqlite":
         files = [path for path in tmp_path.rglob("*") if path.is_file()]

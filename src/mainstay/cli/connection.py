@@ -55,9 +55,13 @@ class Server:
         """Change what is named in `body`."""
         return self._called(lambda: self._client.send(API + path, body, object, method="PATCH"))
 
-    def delete(self, path: str) -> None:
-        """Remove."""
-        self._called(lambda: self._client.call("DELETE", API + path, object))
+    def put(self, path: str, body: Mapping[str, object]) -> Any:
+        """Set what stands at that path."""
+        return self._called(lambda: self._client.send(API + path, body, object, method="PUT", repeatable=True))
+
+    def delete(self, path: str, query: Mapping[str, object] | None = None) -> None:
+        """Remove. A query value of None is left out."""
+        self._called(lambda: self._client.call("DELETE", API + path, object, query=query))
 
     def stream(self, path: str, *, offset: int = 0, follow: bool = False) -> Iterator[bytes]:
         """The bytes of a file from `offset` on, as they come. Raises LogEnded when there are none from there on."""

@@ -37,6 +37,8 @@ COMMANDS = {
     "run": Entry("local:run", RUN, "Run a workflow here and now, without a server."),
     "check": Entry("local:check", RUN, "Say what of a repository's workflows runs here, and what does not."),
     "repo": Entry("repositories:repo", WATCH, "Watch repositories: add, list, show, set, remove, key."),
+    "secret": Entry("secrets:secret", WATCH, "Secrets that jobs are given: set, list, remove."),
+    "variable": Entry("secrets:variable", WATCH, "Variables that jobs are given: set, list, remove."),
     "builds": Entry("builds:builds", WORK, "List builds, newest first."),
     "show": Entry("builds:show", WORK, "Show one build with its jobs, attempts, steps and tests."),
     "logs": Entry("logs:logs", WORK, "Print a build's log as it was printed."),

@@ -2,11 +2,11 @@
 
 import secrets as random
 from collections.abc import Callable
-from datetime import datetime
 
 from mainstay.engine.clock import Clock
 from mainstay.model.errors import BadInput, Conflict, NotFound
 from mainstay.model.events import Event, EventKind
+from mainstay.model.person import Actor
 from mainstay.model.secret import (
     Place,
     Secret,
@@ -15,7 +15,7 @@ from mainstay.model.secret import (
     checked_name,
     checked_value,
 )
-from mainstay.store import events, repositories, variables
+from mainstay.store import audit, events, repositories, variables
 from mainstay.store import secrets as store
 from mainstay.store.database import Database, Tx
 from mainstay.store.seal import Seal
@@ -23,6 +23,9 @@ from mainstay.workflow.masks import Masker
 
 MAX_AT_PLACE = 500
 """Secrets, and variables, of one place."""
+
+DONE = {"set": "set", "remove": "removed", "make-secret": "secret made", "remove-secret": "secret removed"}
+"""What was done, in words."""
 
 
 def context_of(place: Place, name: str) -> str:
@@ -43,7 +46,7 @@ class Secrets:
         self._seal = seal
         self._clock = clock
 
-    async def put(self, actor: str, repository: str | None, environment: str | None, name: str, value: str) -> None:
+    async def put(self, actor: Actor, repository: str | None, environment: str | None, name: str, value: str) -> Secret:
         """Set a secret. `repository` None: for all. Raises BadInput for what cannot be kept or hidden, NotFound."""
         name, environment = checked_name(name, "secret"), checked_environment(environment)
         checked_value(value, "secret")
@@ -51,17 +54,18 @@ class Secrets:
         if refused is not None:
             raise BadInput(f"the secret {name} is refused: {refused}")
 
-        def write(tx: Tx) -> None:
-            place = _place(tx, repository, environment)
+        def write(tx: Tx) -> Secret:
+            place, now = _place(tx, repository, environment), self._clock.now()
             if not store.has(tx, place, name) and store.count_at(tx, place) >= MAX_AT_PLACE:
                 raise Conflict(f"there are {MAX_AT_PLACE} secrets here already; remove one first")
             sealed = self._seal.seal(value.encode(), context_of(place, name))
-            store.put(tx, place, name, sealed, actor, self._clock.now())
-            self._tell(tx, place, actor, f"secret {name} set")
+            store.put(tx, place, name, sealed, actor.name, now)
+            self._tell(tx, place, actor, "secret.set", repository, name)
+            return Secret(name, place, actor.name, now)
 
-        await self._database.write(write)
+        return await self._database.write(write)
 
-    async def remove(self, actor: str, repository: str | None, environment: str | None, name: str) -> None:
+    async def remove(self, actor: Actor, repository: str | None, environment: str | None, name: str) -> None:
         """Raises NotFound when it is not set there."""
         await self._remove(actor, repository, environment, "secret", checked_name(name, "secret"), store.remove)
 
@@ -70,22 +74,24 @@ class Secrets:
         return await self._database.read(lambda tx: store.listed(tx, _place(tx, repository, None).repository_id))
 
     async def put_variable(
-        self, actor: str, repository: str | None, environment: str | None, name: str, value: str
-    ) -> None:
+        self, actor: Actor, repository: str | None, environment: str | None, name: str, value: str
+    ) -> Variable:
         """Set a variable. Raises BadInput, NotFound."""
         name, environment = checked_name(name, "variable"), checked_environment(environment)
         checked_value(value, "variable")
 
-        def write(tx: Tx) -> None:
+        def write(tx: Tx) -> Variable:
             place = _place(tx, repository, environment)
             if not variables.has(tx, place, name) and variables.count_at(tx, place) >= MAX_AT_PLACE:
                 raise Conflict(f"there are {MAX_AT_PLACE} variables here already; remove one first")
-            variables.put(tx, Variable(name, place, value, actor, self._clock.now()))
-            self._tell(tx, place, actor, f"variable {name} set")
+            variable = Variable(name, place, value, actor.name, self._clock.now())
+            variables.put(tx, variable)
+            self._tell(tx, place, actor, "variable.set", repository, name)
+            return variable
 
-        await self._database.write(write)
+        return await self._database.write(write)
 
-    async def remove_variable(self, actor: str, repository: str | None, environment: str | None, name: str) -> None:
+    async def remove_variable(self, actor: Actor, repository: str | None, environment: str | None, name: str) -> None:
         """Raises NotFound when it is not set there."""
         await self._remove(actor, repository, environment, "variable", checked_name(name, "variable"), variables.remove)
 
@@ -93,27 +99,27 @@ class Secrets:
         """As `listed`."""
         return await self._database.read(lambda tx: variables.listed(tx, _place(tx, repository, None).repository_id))
 
-    async def make_webhook_secret(self, actor: str, repository: str) -> str:
+    async def make_webhook_secret(self, actor: Actor, repository: str) -> str:
         """A new secret for a repository's webhooks, in place of an earlier one; given this once."""
         secret = random.token_urlsafe(32)
 
         def write(tx: Tx) -> None:
             found = repositories.by_name(tx, repository)
             sealed = self._seal.seal(secret.encode(), webhook_context(found.id))
-            store.put_webhook(tx, found.id, sealed, actor, self._clock.now())
-            self._tell(tx, Place(found.id), actor, "webhook secret made")
+            store.put_webhook(tx, found.id, sealed, actor.name, self._clock.now())
+            self._tell(tx, Place(found.id), actor, "webhook.make-secret", repository)
 
         await self._database.write(write)
         return secret
 
-    async def remove_webhook_secret(self, actor: str, repository: str) -> None:
+    async def remove_webhook_secret(self, actor: Actor, repository: str) -> None:
         """From now on the repository's webhooks need only what the server asks of all. Raises NotFound."""
 
         def write(tx: Tx) -> None:
             found = repositories.by_name(tx, repository)
             if not store.remove_webhook(tx, found.id):
                 raise NotFound(f"{repository} has no webhook secret of its own")
-            self._tell(tx, Place(found.id), actor, "webhook secret removed")
+            self._tell(tx, Place(found.id), actor, "webhook.remove-secret", repository)
 
         await self._database.write(write)
 
@@ -124,7 +130,7 @@ class Secrets:
 
     async def _remove(
         self,
-        actor: str,
+        actor: Actor,
         repository: str | None,
         environment: str | None,
         what: str,
@@ -137,15 +143,24 @@ class Secrets:
             place = _place(tx, repository, environment)
             if not remove(tx, place, name):
                 raise NotFound(f"there is no {what} {name} {_where(repository, environment)}")
-            self._tell(tx, place, actor, f"{what} {name} removed")
+            self._tell(tx, place, actor, f"{what}.remove", repository, name)
 
         await self._database.write(write)
 
-    def _tell(self, tx: Tx, place: Place, actor: str, what: str) -> None:
-        words = f"{what} by {actor}" + (f", in the environment {place.environment}" if place.environment else "")
-        now: datetime = self._clock.now()
+    def _tell(
+        self, tx: Tx, place: Place, actor: Actor, action: str, repository: str | None, name: str | None = None
+    ) -> None:
+        """Into the story and the audit trail; `action` is `THING.VERB`."""
+        thing, _, verb = action.partition(".")
+        where = f"environment {place.environment}" if place.environment else ""
+        now = self._clock.now()
+        subject = " ".join(each for each in (repository or "all repositories", name) if each)
+        audit.add(tx, actor, action, subject, now, detail=where, repository_id=place.repository_id)
+        words = " ".join(
+            each for each in (thing, name, DONE[verb], f"by {actor}", where and f"for the {where}") if each
+        )
         kind = EventKind.REPOSITORY_CHANGED if place.repository_id is not None else EventKind.SERVER_CHANGED
-        events.add(tx, [Event(kind, now, words, repository_id=place.repository_id, actor=actor)])
+        events.add(tx, [Event(kind, now, words, repository_id=place.repository_id, actor=actor.name)])
 
 
 def _place(tx: Tx, repository: str | None, environment: str | None) -> Place:

@@ -32,9 +32,9 @@ def page(items: Sequence[Any], following: object | None) -> Response:
     return answer(Page(items, None if following is None else str(following)))
 
 
-async def body_of(request: Request, kind: type[T]) -> T:
+async def body_of(request: Request, kind: type[T], limit_bytes: int = bodies.REQUEST_BYTES) -> T:
     """The request's body; an empty one is an empty object."""
-    body = await bodies.whole(request, bodies.REQUEST_BYTES)
+    body = await bodies.whole(request, limit_bytes)
     value: T = decoded(body or b"{}", kind, "the body")
     return value
 

@@ -290,6 +290,35 @@ class Key(Struct, frozen=True):
     key: str
 
 
+class SecretShape(Struct, frozen=True):
+    """A secret. Its value is never shown."""
+
+    name: str
+    """In capitals; workflows may write it in any case."""
+    repository: str | None
+    """None: it is for all repositories."""
+    environment: str | None
+    """None: it is for all jobs."""
+    updated_by: str
+    updated_at: Time
+    used_at: Time | None
+    """When it was last given to a job; None: never yet."""
+
+
+class VariableShape(Struct, frozen=True):
+    """A variable."""
+
+    name: str
+    """In capitals; workflows may write it in any case."""
+    repository: str | None
+    """None: it is for all repositories."""
+    environment: str | None
+    """None: it is for all jobs."""
+    value: str
+    updated_by: str
+    updated_at: Time
+
+
 class RerunAnswer(Struct, frozen=True):
     """What runs again."""
 
@@ -323,6 +352,15 @@ class RepositoryChange(Struct, frozen=True, forbid_unknown_fields=True):
     commits: str | msgspec.UnsetType = msgspec.UNSET
     poll_s: float | msgspec.UnsetType = msgspec.UNSET
     supersede: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class ValueAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """The value of a secret or variable, and the environment it is for."""
+
+    value: str
+    """Text, 64 KiB at most. A secret has 4 characters or more, because shorter ones cannot be hidden in logs."""
+    environment: str | None = None
+    """None: for all jobs."""
 
 
 class CancelAsk(Struct, frozen=True, forbid_unknown_fields=True):

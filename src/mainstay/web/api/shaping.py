@@ -10,6 +10,7 @@ from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
 from mainstay.model.repository import Commit, Repository, branch_of
 from mainstay.model.runner import Runner
+from mainstay.model.secret import Secret, Variable
 from mainstay.model.states import OPEN_ATTEMPT
 from mainstay.store.figures import DayRow
 from mainstay.store.schedules import Scheduled
@@ -132,6 +133,22 @@ def repository(found: Repository, address: str) -> shapes.RepositoryShape:
         moment(found.next_poll_at),
         f"{address}/repositories/{found.name}",
     )
+
+
+def secret(found: Secret, repository: str | None) -> shapes.SecretShape:
+    """A secret without its value, as seen from a repository."""
+    place = found.place
+    name = repository if place.repository_id is not None else None
+    used_at = moment(found.used_at)
+    return shapes.SecretShape(found.name, name, place.environment, found.updated_by, sure(found.updated_at), used_at)
+
+
+def variable(found: Variable, repository: str | None) -> shapes.VariableShape:
+    """A variable, as seen from a repository."""
+    place = found.place
+    name = repository if place.repository_id is not None else None
+    at = sure(found.updated_at)
+    return shapes.VariableShape(found.name, name, place.environment, found.value, found.updated_by, at)
 
 
 def commit(line: CommitLine, name: str, address: str) -> shapes.CommitShape:
