@@ -52,5 +52,18 @@ def test_a_file_that_is_not_committed_yet_counts_and_an_ignored_one_does_not(mai
     assert mainstay("check", str(project), "--json").json["workflows"][0]["path"].startswith("detected")
 
 
+def test_without_a_workflow_what_is_found_is_explained(mainstay: Run, tmp_path: Path) -> None:
+    (tmp_path / "q" / "tests").mkdir(parents=True)
+    (tmp_path / "q" / "tests" / "test_a.py").write_text("import pytest\n")
+    ran = mainstay("check", str(tmp_path / "q"))
+    assert ran.code == 0
+    assert "or tests that import pytest." in ran.out
+    assert "      python -m pytest" in ran.out
+    (tmp_path / "q" / "tests" / "test_a.py").unlink()
+    nothing = mainstay("check", str(tmp_path / "q"))
+    assert nothing.code == 1
+    assert "nothing was found to run here" in nothing.out
+
+
 def test_a_folder_that_is_not_there_is_exit_code_5(mainstay: Run, tmp_path: Path) -> None:
     assert mainstay("check", str(tmp_path / "nothing")).code == 5

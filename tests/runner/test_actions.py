@@ -1,13 +1,16 @@
 """The built-in replacements of actions."""
 
 import sys
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from mainstay.model.plan import Step
 from mainstay.runner import actions as registry
 from mainstay.runner.actions import find, refusal, versions
+from mainstay.runner.actions.build_package import described
 from mainstay.runner.actions.call import ActionFailed
 from mainstay.workflow.actions import REPLACED
 from tests.runner.bench import Bench
@@ -105,6 +108,34 @@ def test_setup_uv_says_which_uv_there_is(bench: Bench) -> None:
 
 def test_every_replacement_that_is_promised_is_there() -> None:
     assert set(REPLACED) == set(registry.REPLACED)
+
+
+def test_actions_that_have_nothing_to_do_say_so_and_pass(bench: Bench) -> None:
+    finish, record = bench.run(Step(uses="dorny/test-reporter@v2", inputs={"path": "x.xml"}))
+    assert finish.state == "passed"
+    assert b"dorny/test-reporter@v2: nothing is done here: tests are counted here anyway" in record.log
+
+
+def test_versions_that_are_none_and_programs_that_are_not_there_are_said(bench: Bench) -> None:
+    finish, _ = bench.run(
+        Step(uses="snok/install-poetry@v1", inputs={"version": "--index-url=x"}, continue_on_error="true"),
+        Step(uses="actions/setup-go@v5", env={"PATH": "/nowhere"}, continue_on_error="true"),
+        Step(uses="psf/black@stable", inputs={"options": "'"}, continue_on_error="true"),
+    )
+    assert [step.state.value for step in finish.steps] == ["allowed", "allowed", "allowed"]
+    assert "is not a version of poetry" in (finish.steps[0].reason or "")
+    assert "there is no Go on this runner" in (finish.steps[1].reason or "")
+    assert "the input options cannot be read" in (finish.steps[2].reason or "")
+
+
+def test_a_wheel_says_which_pythons_a_package_is_for(tmp_path: Path) -> None:
+    wheel = tmp_path / "a-1-py3-none-any.whl"
+    lines = [f"Classifier: Programming Language :: Python :: {each}" for each in ("3", "3.10", "3.9", "3 :: Only")]
+    with zipfile.ZipFile(wheel, "w") as bundle:
+        bundle.writestr("a-1.dist-info/METADATA", "\n".join(("Name: a", "Version: 1", *lines, "", "Classifier: x")))
+    found = described([wheel])
+    assert found["supported_python_classifiers_json_array"] == '["3.9", "3.10"]'
+    assert (found["package_name"], found["package_version"]) == ("a", "1")
 
 
 COMPOSITE = """

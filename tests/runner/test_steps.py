@@ -61,6 +61,30 @@ def test_environment_comes_from_job_step_and_files_in_that_order(bench: Bench) -
     assert bytes(record.log) == b"job job push\nfile step push file\nfile file push\n"
 
 
+def test_a_mapping_that_an_expression_gives_is_the_environment(bench: Bench) -> None:
+    finish, record = bench.run(
+        Step(run="echo $A $B $C", env={"*": "${{ matrix.env }}"}),
+        Step(run="x", env={"*": "${{ github.sha }}"}),
+        plan={"env": {"A": "job", "*": '${{ fromJSON(\'{"B": 2, "C": true}\') }}'}},
+        matrix={"env": {"A": "leg"}},
+    )
+    assert states(finish) == ["passed", "failed"]
+    assert bytes(record.log) == b"leg 2 true\n"
+    assert "must give a mapping of names to values" in (finish.steps[1].reason or "")
+
+
+def test_steps_that_belong_together_do_not_hear_of_each_others_end(bench: Bench) -> None:
+    finish, record = bench.run(
+        Step(run="echo one; exit 1", together=0),
+        Step(run="echo two", together=0),
+        Step(run="echo three", condition="failure()", together=0),
+        Step(run="echo four"),
+        Step(run="echo five", condition="failure()", together=4),
+    )
+    assert (finish.state, states(finish)) == ("failed", ["failed", "passed", "skipped", "skipped", "passed"])
+    assert bytes(record.log) == b"one\ntwo\nfive\n"
+
+
 def test_a_step_cannot_change_what_github_sets(bench: Bench) -> None:
     _, record = bench.run(
         Step(run="echo GITHUB_SHA=evil >> $GITHUB_ENV || true"),

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mainstay.workflow.actions import ADVICE, REPLACED, replacement
+from mainstay.workflow.actions import ADVICE, IDLE, REPLACED, replacement
 from mainstay.workflow.check import Report, Verdict, check
 from mainstay.workflow.composite import read_action
 from mainstay.workflow.files import MemoryFiles
@@ -77,6 +77,68 @@ def test_containers_are_said_to_need_an_engine() -> None:
     found = report(steps("run: x") + "    container: python:3.12\n")
     assert found.runs
     assert "a runner with the label container" in found.workflows[0].jobs[0].findings[0].message
+
+
+UNKNOWN = "uses: some/thing@v1"
+
+
+def job_of(text: str) -> tuple[Verdict, list[str]]:
+    (found,) = report(text).workflows[0].jobs
+    return found.verdict, [finding.message for finding in found.findings if finding.verdict is not Verdict.REPLACED]
+
+
+def test_a_step_that_is_never_reached_here_is_no_hindrance() -> None:
+    on_windows = steps("run: x", UNKNOWN + "\n        if: runner.os == 'Windows'")
+    assert job_of(on_windows) == (Verdict.RUNS, [])
+
+
+def test_a_step_whose_condition_is_not_known_before_is_told_but_does_not_forbid_the_job() -> None:
+    on_tags = steps("run: x", UNKNOWN + "\n        if: startsWith(github.ref, 'refs/tags')")
+    verdict, (message,) = job_of(on_tags)
+    assert verdict is Verdict.RUNS
+    assert "the job fails where its condition holds: startsWith(github.ref, 'refs/tags')" in message
+    assert job_of(steps("run: x", UNKNOWN + "\n        if: failure()"))[0] is Verdict.RUNS
+    assert job_of(steps("run: x", UNKNOWN + "\n        if: always()"))[0] is Verdict.DOES_NOT_RUN
+    assert job_of(steps("run: x", UNKNOWN + "\n        continue-on-error: true"))[0] is Verdict.RUNS
+
+
+def test_the_legs_of_a_matrix_in_which_a_step_does_not_run_are_named() -> None:
+    matrix = "    strategy: {matrix: {py: ['3.11', '3.12', '3.13']}}\n"
+    verdict, (message,) = job_of(steps("run: x", UNKNOWN + "\n        if: matrix.py == '3.12'") + matrix)
+    assert verdict is Verdict.DOES_NOT_RUN
+    assert message.endswith("(in a (3.12))")
+    later = "    strategy: {matrix: '${{ fromJSON(needs.x.outputs.m) }}'}\n    needs: []\n"
+    assert job_of(steps("run: x", UNKNOWN + "\n        if: matrix.py == '3.12'") + later)[0] is Verdict.RUNS
+
+
+def test_what_needs_a_job_that_does_not_run_does_not_run_either() -> None:
+    more = (
+        "  b: {needs: a, runs-on: linux, steps: [{run: x}]}\n"
+        "  c: {needs: b, runs-on: linux, steps: [{run: x}]}\n"
+        "  d: {needs: [a, b], if: always(), runs-on: linux, steps: [{run: x}]}\n"
+    )
+    jobs = {job.key: job for job in report(steps(UNKNOWN) + more).workflows[0].jobs}
+    assert [jobs[key].verdict for key in "bcd"] == [Verdict.DOES_NOT_RUN, Verdict.DOES_NOT_RUN, Verdict.RUNS]
+    assert jobs["c"].findings[0].message == "it needs b, which does not run: so it is skipped"
+    assert jobs["c"].findings[0].line == 8
+
+
+def test_secrets_variables_and_sudo_are_told() -> None:
+    text = steps(
+        "run: x ${{ secrets.ONE }} ${{ secrets.GITHUB_TOKEN }}\n        env: {A: '${{ secrets.one || vars.V }}'}",
+        "run: |\n          true && sudo apt-get install x\n        if: secrets.TWO == 'x' || vars['W'] == ''",
+    ).replace("if: secrets.TWO == 'x' || ", "if: ")
+    (workflow,) = report(text).workflows
+    assert [(each.name, each.line) for each in workflow.secrets] == [("ONE", 6)]
+    assert [(each.name, each.line) for each in workflow.variables] == [("V", 7), ("W", 10)]
+    assert "it calls sudo" in workflow.jobs[0].findings[0].message
+    assert workflow.runs
+
+
+def test_actions_that_only_report_have_nothing_to_do() -> None:
+    verdict, messages = job_of(steps("uses: EnricoMi/publish-unit-test-result-action@v2"))
+    assert (verdict, messages) == (Verdict.REPLACED, [])
+    assert not IDLE.keys() & (REPLACED.keys() | ADVICE.keys())
 
 
 def test_text_of_strangers_in_a_script_is_warned_of_at_its_place() -> None:

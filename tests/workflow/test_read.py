@@ -170,10 +170,40 @@ PROBLEMS: dict[str, tuple[str, str, tuple[int, int]]] = {
     "permission level": (with_job("permissions: {contents: all}"), "must be read, write or none", (7, 29)),
     "concurrency without group": (with_job("concurrency: {cancel-in-progress: true}"), 'needs a "group"', (7, 18)),
     "unknown zone": (JOB.replace("push", "{schedule: [{cron: '0 5 * * *', timezone: Berlin}]}"), "not a known time zone", (1, 24)),
-    "steps in the background": (JOB + "        background: true\n", "are not run here: start the program with &", (7, 9)),
     "unknown queue": (with_job("concurrency: {group: g, queue: all}"), '"queue" must be single', (7, 36)),
     "deep expression": (with_job("if: " + "(" * 10_000 + "1" + ")" * 10_000), "", (7, 9)),
 }  # fmt: skip
+
+
+def test_a_job_with_steps_in_the_background_is_not_run_and_the_others_are() -> None:
+    other = "  b:\n    runs-on: linux\n    steps: [{run: x}]\n"
+    workflow = read(JOB + "        background: true\n      - wait: a\n" + other)
+    (problem,) = workflow.problems
+    assert (problem.severity, problem.line, problem.column) == ("warning", 7, 9)
+    assert "start the program with & in one script" in problem.message
+    first, second = workflow.jobs
+    assert isinstance(first, PlannedJob)
+    assert first.unsupported == "a step of it runs beside others (background)"
+    assert isinstance(second, PlannedJob)
+    assert second.unsupported is None
+
+
+def test_steps_of_a_parallel_stand_one_after_the_other_and_know_that_they_belong_together() -> None:
+    steps = job(JOB + "      - parallel:\n          - {run: b, id: b}\n          - {run: c}\n      - run: d\n").steps
+    assert [(step.run, step.together) for step in steps] == [("x", None), ("b", 1), ("c", 1), ("d", None)]
+    wrong = read(JOB + "      - parallel: []\n      - parallel: [{parallel: [{run: x}]}]\n")
+    assert [(problem.line, problem.message[:24]) for problem in wrong.problems] == [
+        (7, '"parallel" is empty: it '),
+        (8, 'unknown key "parallel" i'),
+        (8, "this step does nothing: "),
+    ]
+
+
+def test_env_may_be_one_expression_that_gives_a_mapping() -> None:
+    found = job(JOB + "        env: ${{ matrix.env }}\n" + "    env: ${{ fromJSON('{}') }}\n")
+    assert (found.steps[0].env, found.env) == ({"*": "${{ matrix.env }}"}, {"*": "${{ fromJSON('{}') }}"})
+    assert read(JOB + "        env: ${{ nope.x }}\n").broken
+    assert read(JOB + "        env: A=${{ matrix.env }}\n").broken
 
 
 @pytest.mark.parametrize("case", PROBLEMS)

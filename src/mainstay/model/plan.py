@@ -12,6 +12,10 @@ Json: TypeAlias = Any
 """A JSON value: None, bool, int, float, str, list or dict of them. Mappings keep their order."""
 
 
+WHOLE = "*"
+"""The name in an `env` whose template gives more names and values (`env: ${{ matrix.env }}`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One command (`run`) or action (`uses`) of a job; exactly one of the two is set."""
@@ -26,7 +30,7 @@ class Step:
     inputs: dict[str, str] = field(default_factory=dict)
     """The key `with`; templates."""
     env: dict[str, str] = field(default_factory=dict)
-    """Templates."""
+    """Templates; the name `*` (`WHOLE`) has one that gives a whole mapping."""
     condition: str | None = None
     """The key `if`: an expression without `${{ }}`. None: `success()`."""
     shell: str | None = None
@@ -39,6 +43,8 @@ class Step:
     """Template that gives `true` or `false`."""
     line: int | None = None
     """Line in the workflow file, from 1."""
+    together: int | None = None
+    """Steps with the same number stand in one `parallel`: none of them looks at how the others ended."""
 
 
 @dataclass(frozen=True, slots=True)

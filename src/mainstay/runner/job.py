@@ -14,7 +14,7 @@ import msgspec
 
 from mainstay.model.errors import MainstayError
 from mainstay.model.job import Annotation, StepResult
-from mainstay.model.plan import PlannedJob
+from mainstay.model.plan import WHOLE, PlannedJob
 from mainstay.model.states import AttemptState, StepState
 from mainstay.runner import contexts, environment
 from mainstay.runner.actions.call import Afterwards, Keep
@@ -25,7 +25,7 @@ from mainstay.runner.limits import Group, JobLimits
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
 from mainstay.runner.processes import Processes
-from mainstay.runner.rendering import Rendering
+from mainstay.runner.rendering import Rendering, render_names
 from mainstay.runner.reports import collect
 from mainstay.runner.shelf import Shelf
 from mainstay.runner.situation import Situation, Stop
@@ -366,7 +366,10 @@ class Job:
 
 
 async def _job_env(plan: PlannedJob, scope: Scope) -> dict[str, str]:
-    return {name: render(parse_template(text), scope) for name, text in plan.env.items()}
+    found: dict[str, str] = {}
+    for name, text in plan.env.items():
+        found |= render_names(text, scope) if name == WHOLE else {name: render(parse_template(text), scope)}
+    return found
 
 
 def _hidden(annotation: Annotation, masked: Callable[[str], str]) -> Annotation:

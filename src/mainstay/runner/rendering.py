@@ -2,12 +2,29 @@
 
 from collections.abc import Mapping
 
-from mainstay.model.plan import Json
+from mainstay.model.plan import WHOLE, Json
 from mainstay.runner.threads import Threads
-from mainstay.workflow.expressions import Scope, evaluate_condition, parse_template, render, render_value
-from mainstay.workflow.expressions.values import truthy
+from mainstay.workflow.expressions import (
+    ExpressionError,
+    Scope,
+    evaluate_condition,
+    parse_template,
+    render,
+    render_value,
+)
+from mainstay.workflow.expressions.values import to_text, truthy
 
 SLOW = "hashfiles"
+
+
+def render_names(text: str, scope: Scope) -> dict[str, str]:
+    """Names and values that one expression gives (`env: ${{ matrix.env }}`). Raises ExpressionError."""
+    value: Json = render_value(parse_template(text), scope)
+    if not isinstance(value, dict):
+        if value is None or value == "":
+            return {}
+        raise ExpressionError(f"{text} must give a mapping of names to values; it gives {to_text(value)[:80]!r}")
+    return {str(name): to_text(each) for name, each in value.items()}
 
 
 class Rendering:
@@ -33,7 +50,10 @@ class Rendering:
 
     async def mapping(self, templates: Mapping[str, str], scope: Scope) -> dict[str, str]:
         """The values of a mapping as texts."""
-        return {name: await self.text(text, scope) for name, text in templates.items()}
+        found: dict[str, str] = {}
+        for name, text in templates.items():
+            found |= render_names(text, scope) if name == WHOLE else {name: await self.text(text, scope)}
+        return found
 
     @staticmethod
     def flag(text: str, scope: Scope) -> bool:

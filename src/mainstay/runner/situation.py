@@ -40,6 +40,10 @@ class Situation:
     steps: dict[str, Json] = field(default_factory=dict)
     """The `steps` context."""
     failed: bool = False
+    together: int | None = None
+    """The group (`Step.together`) of the step that runs."""
+    failed_before: bool = False
+    """Whether the job had failed when that group began."""
     stopped: Callable[[], Stop | None] = lambda: None
     """Why the job is to end early, once it is."""
     outer_env: Mapping[str, str] = field(default_factory=dict)
@@ -59,7 +63,13 @@ class Situation:
         """What success(), failure() and cancelled() answer."""
         if self.stop is not None:
             return CANCELLED
-        return FAILURE if self.failed else SUCCESS
+        failed = self.failed if self.together is None else self.failed_before
+        return FAILURE if failed else SUCCESS
+
+    def turn_to(self, together: int | None) -> None:
+        """A step comes next: of this group, or of none."""
+        if together != self.together:
+            self.together, self.failed_before = together, self.failed
 
     def scope(self, step_env: Mapping[str, str] | None = None, status: Status | None = None) -> Scope:
         """What an expression of the next step sees."""
@@ -93,6 +103,7 @@ class Situation:
             outer_env={**self.outer_env, **env},
             steps={},
             failed=False,
+            together=None,
         )
 
     def add_path(self, folder: str) -> None:

@@ -86,6 +86,7 @@ class StepRun:
     async def decide(self) -> StepResult | None:
         """None when the step is to be run; else its result: skipped, or its `if` or `env` cannot be evaluated."""
         situation = self.site.situation
+        situation.turn_to(self.step.together)
         scope = situation.scope(status=situation.status)
         try:
             try:

@@ -1,48 +1,28 @@
 """The report of `mainstay check`: which jobs run, run with a replacement, or do not run, and why and where."""
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from pathlib import PurePosixPath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from mainstay.model.errors import BadInput
-from mainstay.model.plan import Json, PlannedJob, Problem, Step
-from mainstay.workflow import yaml
-from mainstay.workflow.actions import advice, replacement
+from mainstay.model.plan import Json, PlannedJob, Problem
+from mainstay.workflow import asked, yaml
 from mainstay.workflow.calls import with_calls
-from mainstay.workflow.composite import FILES, read_action
 from mainstay.workflow.contexts import JobContexts
 from mainstay.workflow.detect import detect
-from mainstay.workflow.expressions import injection_risks
+from mainstay.workflow.expressions import ExpressionError, injection_risks, parse_condition, references
 from mainstay.workflow.files import Files
-from mainstay.workflow.instances import instances
+from mainstay.workflow.instances import JobInstance, instances
 from mainstay.workflow.plan import read_all
 from mainstay.workflow.problems import Problems
 from mainstay.workflow.read import Workflow
+from mainstay.workflow.step_check import NAMED, ORDER, Finding, Leg, Verdict, step_findings
 
-MAX_ACTION_LEVELS = 10
-"""Local actions that use local actions."""
+RUNS_ANYWAY = frozenset({"always", "failure", "cancelled"})
+"""Functions with which a job may run although what it needs did not."""
+SUDO = re.compile(r"^\s*(?:[\w./-]+\s*(?:&&|\|\||;)\s*)*sudo\s", re.MULTILINE)
 
-
-class Verdict(StrEnum):
-    """What becomes of a job or step here, from good to bad."""
-
-    RUNS = "runs"
-    REPLACED = "runs with replacement"
-    DOES_NOT_RUN = "does not run"
-
-
-ORDER = tuple(Verdict)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing worth knowing of a job."""
-
-    verdict: Verdict
-    message: str
-    path: str
-    line: int | None = None
+__all__ = ["Finding", "JobCheck", "Report", "Verdict", "WorkflowCheck", "check", "injections"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +45,11 @@ class WorkflowCheck:
     jobs: tuple[JobCheck, ...] = ()
     problems: tuple[Problem, ...] = ()
     """Errors stop the workflow; warnings, possible injections among them, do not."""
+    secrets: tuple[asked.Read, ...] = ()
+    """Those that it reads and that have to be given."""
+    variables: tuple[asked.Read, ...] = ()
+    detected: tuple[tuple[str, str], ...] = ()
+    """Where there is no file: name and script of each step that would be run."""
 
     @property
     def runs(self) -> bool:
@@ -110,39 +95,75 @@ def check(files: Files) -> Report:
         return Report(tuple(_workflow(workflow, files) for workflow in workflows))
     plan = detect(files)
     jobs = tuple(JobCheck(job.key, Verdict.RUNS) for job in plan.jobs)
-    return Report((WorkflowCheck(plan.source, plan.workflow, ("push",), jobs, plan.problems),))
+    steps = tuple((step.name or "", step.run or "") for job in plan.jobs for step in job.steps)
+    return Report((WorkflowCheck(plan.source, plan.workflow, ("push",), jobs, plan.problems, detected=steps),))
 
 
 def _workflow(workflow: Workflow, files: Files) -> WorkflowCheck:
     if workflow.broken:
         return WorkflowCheck(workflow.path, workflow.name, workflow.triggers.names, (), workflow.problems)
     called = with_calls(workflow, files)
+    jobs = {job.key: _job(job, workflow.path, files) for job in called.jobs}
+    shown = tuple(jobs[job.key] for job in _with_needs(called.jobs, jobs, workflow.path) if job.call is None)
     return WorkflowCheck(
         workflow.path,
         workflow.name,
         workflow.triggers.names,
-        tuple(_job(job, workflow.path, files) for job in called.jobs if job.call is None),
+        shown,
         (*called.problems, *injections(workflow)),
+        asked.secrets(workflow),
+        asked.variables(workflow),
     )
 
 
+def _with_needs(planned: Sequence[PlannedJob], jobs: dict[str, JobCheck], path: str) -> Sequence[PlannedJob]:
+    """Note in `jobs` which are skipped because what they need does not run; the planned jobs as they are given."""
+    changed = True
+    while changed:
+        changed = False
+        for job in planned:
+            found = jobs[job.key]
+            bad = [key for key in job.needs if key in jobs and jobs[key].verdict is Verdict.DOES_NOT_RUN]
+            if found.verdict is Verdict.DOES_NOT_RUN or not bad or _runs_anyway(job.condition):
+                continue
+            names = ", ".join(bad[:NAMED]) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+            words = f"it needs {names}, which {'does' if len(bad) == 1 else 'do'} not run: so it is skipped"
+            finding = Finding(Verdict.DOES_NOT_RUN, words, path, job.line)
+            jobs[job.key] = replace(found, verdict=Verdict.DOES_NOT_RUN, findings=(*found.findings, finding))
+            changed = True
+    return planned
+
+
+def _runs_anyway(condition: str | None) -> bool:
+    """Whether a job's condition looks at more than that all it needs went well."""
+    if condition is None:
+        return False
+    try:
+        used = references(parse_condition(condition))
+    except ExpressionError:
+        return False
+    return any(each.kind == "function" and each.path[0].lower() in RUNS_ANYWAY for each in used)
+
+
 def _job(job: PlannedJob, path: str, files: Files) -> JobCheck:
-    findings = list(_job_findings(job, path))
-    for step in job.steps:
-        findings += _step(step, path, files, ())
+    legs = _legs(job)
+    findings = list(_job_findings(job, path, legs))
+    here = [Leg(leg.name, leg.matrix) for leg in legs if leg.elsewhere is None] if legs else [Leg(job.key, None)]
+    for step in job.steps if here else ():
+        findings += step_findings(step, path, files, here)
+    findings += _powers(job, path) if here else ()
     verdict = max((finding.verdict for finding in findings), key=ORDER.index, default=Verdict.RUNS)
-    return JobCheck(job.key, verdict, tuple(findings), job.line)
+    return JobCheck(job.key, verdict, tuple(dict.fromkeys(findings)), job.line)
 
 
-def _job_findings(job: PlannedJob, path: str) -> Iterator[Finding]:
+def _job_findings(job: PlannedJob, path: str, legs: Sequence[JobInstance]) -> Iterator[Finding]:
     if job.unsupported is not None:
         yield Finding(Verdict.DOES_NOT_RUN, f"{job.unsupported}: copy it into this repository", path, job.line)
-    legs = _legs(job)
-    away = {name: reason for name, reason in legs if reason is not None}
+    away = {leg.name: leg.elsewhere for leg in legs if leg.elsewhere is not None}
     if away:
         verdict = Verdict.DOES_NOT_RUN if len(away) == len(legs) else Verdict.RUNS
         reasons = ", ".join(dict.fromkeys(away.values()))
-        names = ", ".join(away) if len(away) <= 4 else f"{len(away)} of {len(legs)} jobs"
+        names = ", ".join(away) if len(away) <= NAMED else f"{len(away)} of {len(legs)} jobs"
         yield Finding(verdict, f"{names}: {reasons}, so it is left neutral until one comes", path, job.line)
     if job.container is not None or job.services:
         what = "its container needs" if job.container is not None else "its services need"
@@ -150,50 +171,25 @@ def _job_findings(job: PlannedJob, path: str) -> Iterator[Finding]:
         yield Finding(Verdict.RUNS, message, path, job.line)
 
 
-def _legs(job: PlannedJob) -> list[tuple[str, str | None]]:
-    """Name and reason for being elsewhere of each job of the matrix, as far as it is known without running anything."""
+def _powers(job: PlannedJob, path: str) -> Iterator[Finding]:
+    """Jobs that install packages of the system: whether they may is for the runner's machine to say."""
+    step = next((step for step in job.steps if step.run is not None and SUDO.search(step.run)), None)
+    if step is not None and job.container is None:
+        message = (
+            "it calls sudo, which jobs do not have: install what it needs on the runner's machine, or give the job a "
+            "container"
+        )
+        yield Finding(Verdict.RUNS, message, path, step.line)
+
+
+def _legs(job: PlannedJob) -> list[JobInstance]:
+    """The jobs of the matrix, as far as they are known without running anything; none: they are not."""
     values: dict[str, Json] = {name: {} for name in ("github", "needs", "inputs", "vars", "secrets")}
     plain = PlannedJob(key=job.key, labels=job.labels, matrix=job.matrix)
     try:
-        return [(each.name, each.elsewhere) for each in instances(plain, JobContexts(values))]
+        return [each for each in instances(plain, JobContexts(values)) if each.skipped is None]
     except BadInput:
         return []
-
-
-def _step(step: Step, path: str, files: Files, inside: tuple[str, ...]) -> Iterator[Finding]:
-    uses = step.uses
-    if uses is None or "${{" in uses:
-        return
-    if uses.startswith("./"):
-        yield from _local(uses, step.line, path, files, inside)
-    elif uses.startswith("docker://"):
-        message = f"{uses[:100]}: container actions are not run; write it as a run step, or give the job this container"
-        yield Finding(Verdict.DOES_NOT_RUN, message, path, step.line)
-    elif (known := replacement(uses)) is not None:
-        yield Finding(Verdict.REPLACED, f"{uses}: {known.by}", path, step.line)
-    else:
-        yield Finding(Verdict.DOES_NOT_RUN, f"{uses}: this action is not run here; {advice(uses)}", path, step.line)
-
-
-def _local(uses: str, line: int | None, path: str, files: Files, inside: tuple[str, ...]) -> Iterator[Finding]:
-    """A local action: composite ones run, with all that they use."""
-    folder = str(PurePosixPath(uses))
-    if folder in inside or len(inside) >= MAX_ACTION_LEVELS:
-        yield Finding(Verdict.DOES_NOT_RUN, f"{uses}: local actions use each other in a circle", path, line)
-        return
-    for name in FILES:
-        place = name if folder == "." else f"{folder}/{name}"
-        data = files.read(place)
-        if data is None:
-            continue
-        action = read_action(place, data)
-        for problem in action.problems:
-            if problem.severity == "error":
-                yield Finding(Verdict.DOES_NOT_RUN, f"{uses}: {problem.message}", place, problem.line)
-        for step in action.steps:
-            yield from _step(step, place, files, (*inside, folder))
-        return
-    yield Finding(Verdict.DOES_NOT_RUN, f"{uses}: there is no {folder}/action.yml in the repository", path, line)
 
 
 def injections(workflow: Workflow) -> tuple[Problem, ...]:

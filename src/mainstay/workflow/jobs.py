@@ -10,7 +10,7 @@ from mainstay.workflow.matrix import read_matrix
 from mainstay.workflow.problems import suggestion
 from mainstay.workflow.reading import Reading, kind
 from mainstay.workflow.sizes import size_bytes
-from mainstay.workflow.steps import NAME, own_repository, read_shell, read_steps
+from mainstay.workflow.steps import NAME, in_background, own_repository, read_shell, read_steps
 from mainstay.workflow.yaml import Mapping, Node, Scalar, as_json
 
 JOB = "jobs.<job_id>"
@@ -130,7 +130,7 @@ def _job(
         fail_fast=fail_fast,
         max_parallel=max_parallel,
         steps=_steps(reading, key, node),
-        env={**env, **reading.templates(entries.get("env"), f"{JOB}.env", '"env"')},
+        env={**env, **reading.environment(entries.get("env"), f"{JOB}.env", '"env"')},
         shell=own.shell or defaults.shell,
         working_directory=own.working_directory or defaults.working_directory,
         outputs=reading.templates(entries.get("outputs"), f"{JOB}.outputs.<output_id>", '"outputs"'),
@@ -145,6 +145,11 @@ def _job(
         environment=_environment(reading, entries.get("environment")),
         line=place.line,
     )
+    beside = in_background(entries.get("steps"))
+    if beside is not None:
+        message = f'steps beside others ("{beside.text}") are not run here: start the program with & in one script'
+        reading.problems.warning(beside, message)
+        job = replace(job, steps=(), unsupported=f"a step of it runs beside others ({beside.text})")
     for name in ("snapshot", "cancel-timeout-minutes"):
         if name in entries:
             reading.problems.warning(node.keys[name], f'"{name}" has no meaning here and is left out')
@@ -163,7 +168,7 @@ def _steps(reading: Reading, key: str, node: Mapping) -> tuple[Step, ...]:
     if steps is None:
         reading.problems.error(node, f'the job "{key}" has no "steps" (nor "uses", to call a workflow)')
         return ()
-    return read_steps(reading, steps)
+    return read_steps(reading, steps) if in_background(steps) is None else ()
 
 
 def _labels(reading: Reading, key: str, node: Mapping) -> tuple[str, ...]:

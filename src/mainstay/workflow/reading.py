@@ -3,8 +3,10 @@
 Each gives a usable value and notes what is wrong; none raises. So one pass finds all the problems of a file.
 """
 
+import re
 from collections.abc import Collection, Iterator
 
+from mainstay.model.plan import WHOLE
 from mainstay.workflow.expressions import ExpressionError, Template, misuses, parse_condition, parse_template
 from mainstay.workflow.expressions.templates import condition_warning
 from mainstay.workflow.problems import Problems, suggestion
@@ -12,6 +14,8 @@ from mainstay.workflow.yaml import Mapping, Node, Scalar, Sequence
 
 OUR_KEYS = frozenset({"reports", "retry", "priority", "limits", "in-order"})
 """Keys that GitHub does not know; they may stand in `.mainstay/` only."""
+
+ONE_EXPRESSION = re.compile(r"\s*\$\{\{(?:(?!\}\}).)*\}\}\s*\Z", re.DOTALL)
 
 
 class Reading:
@@ -111,6 +115,12 @@ class Reading:
             if text is not None:
                 found[name.text] = "" if isinstance(value, Scalar) and value.value is None else text
         return found
+
+    def environment(self, node: Node | None, key: str, what: str) -> dict[str, str]:
+        """The key `env`: a mapping, or one expression that gives one."""
+        if isinstance(node, Scalar) and ONE_EXPRESSION.match(node.text):
+            return {WHOLE: node.text.strip()} if self.checked(node, key) is not None else {}
+        return self.templates(node, key, what)
 
     def condition(self, node: Node | None, key: str, what: str) -> str | None:
         """The key `if`."""

@@ -1,16 +1,21 @@
 """Reading `steps`, of jobs and of composite actions: one command or action each."""
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from mainstay.model.plan import Step
 from mainstay.workflow.problems import suggestion
 from mainstay.workflow.reading import Reading
 from mainstay.workflow.yaml import Mapping, Node, Scalar
+from mainstay.workflow.yaml import Sequence as YamlSequence
 
 KEYS = ("id", "if", "name", "uses", "run", "working-directory", "shell", "with", "env", "continue-on-error",
         "timeout-minutes")  # fmt: skip
 IN_BACKGROUND = ("background", "wait", "wait-all", "cancel")
-"""Keys of steps that run beside others, which is not supported."""
+"""Keys of steps that run beside those that follow, which is not supported."""
+TOGETHER = "parallel"
+"""The key of a step that is a list of steps; they are run one after the other here, none of them hearing of another."""
 SHELLS = ("bash", "sh", "python")
 WINDOWS_SHELLS = ("pwsh", "powershell", "cmd")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
@@ -29,13 +34,36 @@ def read_steps(reading: Reading, node: Node, within: str = JOB) -> tuple[Step, .
         reading.problems.error(node, '"steps" is empty: a job needs at least one step')
     steps = []
     ids: dict[str, Scalar] = {}
-    for item in items:
+    for item, together in _spread(reading, items):
         step = _step(reading, item, within)
         if step is None or not isinstance(item, Mapping):
             continue
-        steps.append(step)
+        steps.append(step if together is None else replace(step, together=together))
         _note_id(reading, item.entries.get("id"), ids)
     return tuple(steps)
+
+
+def _spread(reading: Reading, items: Sequence[Node]) -> Iterator[tuple[Node, int | None]]:
+    """The steps, those of a `parallel` with a number that they share."""
+    for number, item in enumerate(items):
+        if not isinstance(item, Mapping) or TOGETHER not in item.entries:
+            yield item, None
+            continue
+        reading.mapping(item, f'a "{TOGETHER}"', (TOGETHER,))
+        inner = reading.items(item.entries[TOGETHER], f'"{TOGETHER}"')
+        if not inner:
+            reading.problems.error(item, f'"{TOGETHER}" is empty: it needs at least one step')
+        yield from ((each, number) for each in inner)
+
+
+def in_background(node: Node | None) -> Scalar | None:
+    """The first key of a step that runs beside those that follow it."""
+    for item in node.items if isinstance(node, YamlSequence) else ():
+        if isinstance(item, Mapping):
+            for name in IN_BACKGROUND:
+                if name in item.keys:
+                    return item.keys[name]
+    return None
 
 
 def _note_id(reading: Reading, node: Node | None, ids: dict[str, Scalar]) -> None:
@@ -54,14 +82,9 @@ def _note_id(reading: Reading, node: Node | None, ids: dict[str, Scalar]) -> Non
 
 
 def _step(reading: Reading, node: Node, within: str) -> Step | None:
-    found = reading.mapping(node, "a step", (*KEYS, *IN_BACKGROUND))
+    found = reading.mapping(node, "a step", KEYS)
     if found is None:
         return None
-    for name in IN_BACKGROUND:
-        if name in found.entries:
-            message = f'steps in the background ("{name}") are not run here: start the program with & in one script'
-            reading.problems.error(found.keys[name], message)
-            return None
     entries = found.entries
     run, uses = entries.get("run"), entries.get("uses")
     if run is None and uses is None:
@@ -83,7 +106,7 @@ def _step(reading: Reading, node: Node, within: str) -> Step | None:
         run=_script(reading, run, key("run")),
         uses=_action(reading, uses),
         inputs=reading.templates(entries.get("with"), key("with"), '"with"'),
-        env=reading.templates(entries.get("env"), key("env"), '"env" of a step'),
+        env=reading.environment(entries.get("env"), key("env"), '"env" of a step'),
         condition=reading.condition(entries.get("if"), key("if"), '"if" of a step'),
         shell=read_shell(reading, entries.get("shell"), within if within == COMPOSITE else DEFAULTS),
         working_directory=reading.template(

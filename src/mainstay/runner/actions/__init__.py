@@ -3,18 +3,24 @@
 from mainstay.runner.actions import (
     alls_green,
     artifacts,
+    build_package,
     cache,
     checkout,
     coverage,
     download,
+    linters,
+    nothing,
+    on_machine,
+    pages,
     paths_filter,
     pre_commit,
     setup_node,
     setup_python,
     setup_uv,
+    tools,
 )
 from mainstay.runner.actions.call import Action
-from mainstay.workflow.actions import action_name, advice
+from mainstay.workflow.actions import IDLE, action_name, advice
 
 REPLACED: dict[str, Action] = {
     "actions/cache": cache.cache,
@@ -32,13 +38,38 @@ REPLACED: dict[str, Action] = {
     "dorny/paths-filter": paths_filter.paths_filter,
     "pre-commit/action": pre_commit.pre_commit,
     "re-actors/alls-green": alls_green.alls_green,
+    "j178/prek-action": linters.prek,
+    "deadsnakes/action": setup_python.setup_python,
+    "hynek/build-and-inspect-python-package": build_package.build_package,
+    "snok/install-poetry": tools.poetry,
+    "abatilo/actions-poetry": tools.poetry,
+    "pdm-project/setup-pdm": tools.pdm,
+    "pypa/hatch": tools.hatch,
+    "wntrblm/nox": tools.nox,
+    "excitedleigh/setup-nox": tools.nox,
+    "extractions/setup-just": tools.just,
+    "astral-sh/ruff-action": linters.ruff,
+    "chartboost/ruff-action": linters.ruff,
+    "psf/black": linters.black,
+    "isort/isort-action": linters.isort,
+    "codespell-project/actions-codespell": linters.codespell,
+    "crate-ci/typos": linters.typos,
+    "zizmorcore/zizmor-action": linters.zizmor,
+    "andremiras/coveralls-python-action": coverage.keep_coverage,
+    "actions/upload-pages-artifact": pages.keep_site,
+    "actions/setup-go": on_machine.go,
+    "actions/setup-java": on_machine.java,
+    "dtolnay/rust-toolchain": on_machine.rust,
+    "actions-rs/toolchain": on_machine.rust,
+    "actions-rust-lang/setup-rust-toolchain": on_machine.rust,
 }
 """By name in lower case, without `@version`."""
 
 
 def find(uses: str) -> Action | None:
     """The replacement of `owner/name@ref` or `owner/name/path@ref`."""
-    return REPLACED.get(action_name(uses))
+    name = action_name(uses)
+    return nothing.nothing if name in IDLE else REPLACED.get(name)
 
 
 def refusal(uses: str) -> str:
