@@ -50,8 +50,8 @@ class Situation:
     """Within a composite action: the `env` of the step that uses it."""
     annotations: list[Annotation] = field(default_factory=list)
     summaries: list[str] = field(default_factory=list)
-    annotated: list[int] = field(default_factory=lambda: [0])
-    """Characters of all annotations, in a list because composite actions share it."""
+    annotated: list[int] = field(default_factory=lambda: [0, 0])
+    """Characters of all annotations, and how many were not kept; in a list because composite actions share it."""
 
     @property
     def stop(self) -> Stop | None:
@@ -115,9 +115,12 @@ class Situation:
         self.annotated[0] += len(annotation.message) + len(annotation.title or "") + 100
         if len(self.annotations) < MAX_ANNOTATIONS and self.annotated[0] < MAX_ANNOTATION_BYTES:
             self.annotations.append(annotation)
-        elif self.annotations and self.annotations[-1].title != "More":
-            words = "there were more annotations than are kept; the log has them all"
-            self.annotations.append(Annotation("notice", words, title="More"))
+            return
+        self.annotated[1] += 1
+        words = f"there were {self.annotated[1]:,} more annotations than are kept; the log has them all"
+        if self.annotations and self.annotations[-1].title == "More":
+            self.annotations.pop()
+        self.annotations.append(Annotation("notice", words, title="More"))
 
     @property
     def summary(self) -> str | None:

@@ -109,10 +109,22 @@ def of_commits(tx: Tx, repository_id: int, commits: Sequence[str]) -> list[Build
     return sorted(_found(tx, query), key=lambda head: -head.id)
 
 
-def last_of_ref(tx: Tx, repository_id: int, ref: str, limit: int) -> list[BuildHead]:
-    """The newest builds of a branch or tag."""
+def last_of_ref(tx: Tx, repository_id: int, ref: str, limit: int, before: int | None = None) -> list[BuildHead]:
+    """The newest builds of a branch or tag, or of those before another build."""
     query = _heads.where(builds.c.repository_id == repository_id, builds.c.ref == ref)
+    if before is not None:
+        query = query.where(builds.c.id < before)
     return _found(tx, query.order_by(builds.c.id.desc()).limit(limit))
+
+
+def beside(tx: Tx, head: BuildHead) -> tuple[BuildHead | None, BuildHead | None]:
+    """The build before and the one after, of the same workflow on the same branch."""
+    query = _heads.where(
+        builds.c.repository_id == head.repository_id, builds.c.ref == head.ref, builds.c.workflow == head.workflow
+    )
+    before = _found(tx, query.where(builds.c.id < head.id).order_by(builds.c.id.desc()).limit(1))
+    after = _found(tx, query.where(builds.c.id > head.id).order_by(builds.c.id).limit(1))
+    return (before[0] if before else None), (after[0] if after else None)
 
 
 def candidates(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[list[int], int | None]:

@@ -19,8 +19,9 @@ _ESCAPES = re.compile(
     rb"|\x1b[ -/]*[0-~]?"
 )
 _CONTROLS = {code: 0x2400 + code for code in range(32) if code != 9} | {127: 0x2421}
-_TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C], 0xFFFD)
-_SIGNS = {**_CONTROLS, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD), **_TURNING, 0x2028: 0xFFFD, 0x2029: 0xFFFD}
+TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C], 0xFFFD)
+"""Marks that turn the writing direction of what stands around them."""
+_SIGNS = {**_CONTROLS, **dict.fromkeys(range(0x80, 0xA0), 0xFFFD), **TURNING, 0x2028: 0xFFFD, 0x2029: 0xFFFD}
 
 _BASIC = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
 _STYLES = ("bold", "faint", "italic", "underline", "struck")

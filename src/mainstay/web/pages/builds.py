@@ -1,7 +1,7 @@
 """One build: what failed on top, then its jobs on a time axis with their attempts and steps, then everything else."""
 
-from dataclasses import dataclass
-from datetime import datetime
+import asyncio
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -15,18 +15,19 @@ from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
 from mainstay.model.person import Role
 from mainstay.model.repository import Commit, branch_of
-from mainstay.model.states import ENDED_JOB, JobState
+from mainstay.model.states import ENDED_JOB, BuildState, JobState
 from mainstay.store import artifacts, events, jobs, repositories
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
 from mainstay.store.views import tests as test_views
-from mainstay.store.views.builds import AttemptNotes
+from mainstay.store.views.builds import AttemptNotes, BuildHead
 from mainstay.store.views.tests import Outcome
 from mainstay.web import listing, logs
 from mainstay.web.access import reader
 from mainstay.web.listing import Line
 from mainstay.web.options import Site, site_of
-from mainstay.web.pages import ansi, marks
+from mainstay.web.pages import ansi, graph, markdown, marks
+from mainstay.web.pages import jobs as jobs_shown
 from mainstay.web.pages.acting import back_to, form_of
 from mainstay.web.pages.ansi import LogLine
 from mainstay.web.pages.forms import Forms, branch
@@ -41,8 +42,12 @@ EXCERPTS = 3
 EXCERPT_BYTES = 6 << 10
 BAD = (JobState.FAILED, JobState.ALLOWED)
 ANNOTATIONS = 50
-SUMMARY_LENGTH = 64 << 10
-"""Characters of a job's summary that are shown."""
+SUMMARIES_LENGTH = 96 << 10
+"""Characters of all jobs' summaries that one page shows."""
+RECENT = 30
+"""Commits of the strip, and how far the last green one is looked for."""
+NEWER = 6
+"""Of them, how many may be newer than the build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,19 @@ class View:
     problems: tuple[dict[str, Any], ...]
     story: tuple[Event, ...]
     recent: tuple[listing.CommitLine, ...]
+    """Commits of the branch around this one, newest first."""
+    before: BuildHead | None
+    after: BuildHead | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the steps of a job wrote for people."""
+
+    job: Job
+    html: Markup
+    cut: int | None
+    """How many characters are shown, when it has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +88,6 @@ class Excerpt:
     lines: tuple[LogLine, ...]
     step: str | None
     href: str
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A job's bar on the time axis of its build, in parts of a thousand; `queued` is the part it waited."""
-
-    left: int
-    queued: int
-    running: int
 
 
 def _view(tx: Tx, build_id: int) -> View:
@@ -101,8 +110,18 @@ def _view(tx: Tx, build_id: int) -> View:
         tuple(artifacts.of_build(tx, build_id)),
         tuple(views.plan_problems(tx, build_id)),
         tuple(events.of_build(tx, build_id, 200)),
-        tuple(branch_lines(tx, head.repository_id, head.ref, 30)),
+        tuple(_around(tx, head)),
+        *views.beside(tx, head),
     )
+
+
+def _around(tx: Tx, head: BuildHead) -> list[listing.CommitLine]:
+    """The last commits of the build's branch; of an old build, those around it."""
+    lines = branch_lines(tx, head.repository_id, head.ref, RECENT)
+    at = next((index for index, line in enumerate(lines) if line.sha == head.commit), None)
+    if at is not None and at <= NEWER:
+        return lines
+    return branch_lines(tx, head.repository_id, head.ref, RECENT, head.id + NEWER)
 
 
 async def build(request: Request) -> Response:
@@ -132,12 +151,16 @@ async def build(request: Request) -> Response:
         state=view.line.state.value,
         heading=_heading(view.line, words, forms),
         excerpts=excerpts,
-        spans=_spans(view, forms.now),
+        groups=jobs_shown.groups(view.jobs, forms.now),
+        graph=graph.graph(view.jobs),
         marks=marks.of_commits(view.recent, head.repository, forms),
+        since=_since_green(view),
+        cause=view.story[0].cause if view.story else None,
         path=path_of(head.repository),
         branch_name=branch_of(head.ref),
         annotations=_annotations(view),
-        summaries=_summaries(view),
+        shown_annotations=ANNOTATIONS,
+        summaries=await _summaries(view),
         reproduce=_reproduce(view),
         open=not view.line.ended,
         failed=any(job.state in (*BAD, JobState.CANCELLED) for job in view.jobs),
@@ -177,29 +200,10 @@ async def _excerpt(site: Site, job: Job) -> list[Excerpt]:
     if place is None:
         return []
     first = max(failure.lines_before(data, place, 5), place - EXCERPT_BYTES // 2)
-    shown = list(ansi.lines(data[first : place + EXCERPT_BYTES], start + first))[:14]
+    lines = list(ansi.lines(data[first : place + EXCERPT_BYTES], start + first))[:14]
+    shown = [replace(line, here=line.offset == start + place) for line in lines]
     href = f"/jobs/{job.id}/attempts/{attempt.number}?at={start + place}"
     return [Excerpt(job, attempt, tuple(shown), part.step.name if part.step else None, href)]
-
-
-def _spans(view: View, now: datetime) -> dict[int, Span]:
-    """Every job's last attempt on the axis from the build's beginning to its end."""
-    lasts = [(job, job.attempts[-1]) for job in view.jobs if job.attempts]
-    if not lasts:
-        return {}
-    begin = min(attempt.queued_at for _, attempt in lasts)
-    end = max(attempt.finished_at or now for _, attempt in lasts)
-    whole = max((end - begin).total_seconds(), 0.001)
-
-    def place(at: datetime) -> int:
-        return max(0, min(1000, round((at - begin).total_seconds() / whole * 1000)))
-
-    found = {}
-    for job, attempt in lasts:
-        left, stop = place(attempt.queued_at), place(attempt.finished_at or now)
-        start = place(attempt.started_at) if attempt.started_at else stop
-        found[job.id] = Span(left, max(0, start - left), max(0, stop - start))
-    return found
 
 
 def _annotations(view: View) -> list[tuple[Job, dict[str, Any]]]:
@@ -212,27 +216,47 @@ def _annotations(view: View) -> list[tuple[Job, dict[str, Any]]]:
     ]
     order = {"error": 0, "warning": 1}
     found.sort(key=lambda each: order.get(str(each[1].get("level")), 2))
-    return found[: ANNOTATIONS * 2]
+    return found
 
 
-def _summaries(view: View) -> list[tuple[Job, str, bool]]:
-    """What the steps of each job wrote as its summary, and whether it is cut."""
+async def _summaries(view: View) -> list[Summary]:
+    """What the steps of the jobs wrote as summaries, as far as one page holds them."""
     lasts = [(job, view.notes.get(job.attempts[-1].id)) for job in view.jobs if job.attempts]
     texts = [(job, notes.summary) for job, notes in lasts if notes is not None and notes.summary]
-    return [(job, text[:SUMMARY_LENGTH], len(text) > SUMMARY_LENGTH) for job, text in texts]
+    found, room = [], SUMMARIES_LENGTH
+    for job, text in texts:
+        if room <= 0:
+            break
+        length = min(len(text), markdown.LONGEST, room)
+        html = await asyncio.to_thread(markdown.rendered, text[:length])
+        found.append(Summary(job, html, length if length < len(text) else None))
+        room -= length
+    return found
+
+
+def _since_green(view: View) -> tuple[tuple[listing.CommitLine, ...], listing.CommitLine | None]:
+    """The commits from this one down to the last that passed before it, without that, and that one."""
+    at = next((index for index, line in enumerate(view.recent) if line.sha == view.line.head.commit), None)
+    if at is None or view.line.state not in (BuildState.FAILED, BuildState.ALLOWED):
+        return (), None
+    green = next((n for n in range(at + 1, len(view.recent)) if view.recent[n].state is BuildState.PASSED), None)
+    return (view.recent[at:green], view.recent[green]) if green is not None else ((), None)
 
 
 def _reproduce(view: View) -> str | None:
-    """The command that runs the first failed job here."""
-    bad = next((job for job in view.jobs if job.state in BAD and job.attempts), None)
-    if bad is None:
+    """The command that runs the first failed job here, or the whole workflow."""
+    head = view.line.head
+    if not any(job.attempts for job in view.jobs):
         return None
-    source = view.line.head.source
-    workflow = "" if source.startswith("detected") else f" --workflow {_quoted(source)}"
+    workflow = "" if head.source.startswith("detected") else f" --workflow {_quoted(head.source)}"
+    bad = next((job for job in view.jobs if job.state in BAD and job.attempts), None)
+    only = "" if bad is None else f" --job {_quoted(bad.key)}"
     matrix = "".join(
-        f" --matrix {_quoted(f'{key}={value}')}" for key, value in bad.matrix.items() if isinstance(value, str | int)
+        f" --matrix {_quoted(f'{key}={value}')}"
+        for key, value in (bad.matrix if bad else {}).items()
+        if isinstance(value, str | int)
     )
-    return f"git checkout {view.line.head.commit[:12]} && mainstay run{workflow} --job {_quoted(bad.key)}{matrix}"
+    return f"git checkout {head.commit[:12]} && mainstay run{workflow}{only}{matrix}"
 
 
 def _quoted(text: str) -> str:

@@ -51,9 +51,9 @@ class Row:
         return self.standing is not None and self.standing.state is BuildState.FAILED
 
 
-def branch_lines(tx: Tx, repository_id: int, ref: str, count: int) -> list[CommitLine]:
-    """The last commits of a ref that have builds, newest first."""
-    heads = views.last_of_ref(tx, repository_id, ref, count)
+def branch_lines(tx: Tx, repository_id: int, ref: str, count: int, before: int | None = None) -> list[CommitLine]:
+    """The last commits of a ref that have builds, newest first; or the last ones before a build."""
+    heads = views.last_of_ref(tx, repository_id, ref, count, before)
     return listing.commit_lines(tx, repository_id, list(dict.fromkeys(head.commit for head in heads)), ref)
 
 
