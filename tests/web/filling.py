@@ -121,17 +121,18 @@ class Filling:
         at: datetime | None = None,
         author: str = "Ada Lovelace",
         message: str | None = None,
+        merges: str | None = None,
     ) -> str:
-        """A commit on top of the branch's last one."""
+        """A commit on top of the branch's last one. `merges`: the branch whose last commit is its second parent."""
         sha = sha_of(f"{repository_id} {text}")
-        parent = self._parents.get((repository_id, branch))
+        before = (self._parents.get((repository_id, name)) for name in (branch, merges) if name)
         moment = at or self.now
         self.conn.execute(
             insert(commits).values(
                 repository_id=repository_id,
                 sha=sha,
                 tree=sha_of(f"tree {text}"),
-                parents=[parent] if parent else [],
+                parents=[each for each in before if each],
                 author=author,
                 email="ada@example.org",
                 authored_at=moment,
@@ -142,6 +143,10 @@ class Filling:
         )
         self._parents[repository_id, branch] = sha
         return sha
+
+    def fork(self, repository_id: int, branch: str, onto: str = "main") -> None:
+        """Begin a branch where another one is."""
+        self._parents[repository_id, branch] = self._parents[repository_id, onto]
 
     def ref(self, repository_id: int, branch: str, sha: str) -> None:
         """Where a branch is."""

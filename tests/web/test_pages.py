@@ -9,7 +9,7 @@ import pytest
 
 from mainstay.web.pages import words
 from tests.web.conftest import API_TOKEN, Site, on_each_database
-from tests.web.filling import NOON, Filling, JobRow, Step, TestRow
+from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e"
 STATES = ("failed", "passed", "neutral", "skipped", "cancelled", "waiting", "running", "allowed", "queued")
@@ -32,6 +32,7 @@ def everything(f: Filling) -> None:
             demo, sha, [JobRow("test", state, steps=steps, tests=tests), JobRow("lint")], runner=(runner, "local-1")
         )
     f.ref(demo, "main", sha)
+    f.commit(demo, "never built", at=NOON + timedelta(minutes=9))
     hostile = f.repository("hostile")
     sha = f.commit(hostile, HOSTILE, author=HOSTILE, branch=HOSTILE, message=HOSTILE + "\n" + HOSTILE)
     log = (
@@ -70,6 +71,16 @@ PAGES = [
     "/repositories/demo",
     "/repositories/demo?state=failed&branch=main",
     "/repositories/demo?branch=none",
+    "/repositories/demo?author=ada&text=change",
+    "/repositories/demo?after=1",
+    "/repositories/hostile?jobs=%3Cscript%3E&before=99",
+    "/repositories/demo/refs",
+    "/repositories/hostile/refs?kind=tags",
+    "/repositories/hostile/refs",
+    f"/repositories/demo/commits/{sha_of('3 change 1')}",
+    f"/repositories/demo/commits/{sha_of('3 change 0')[:9]}",
+    f"/repositories/demo/commits/{sha_of('3 never built')}",
+    f"/repositories/hostile/commits/{sha_of(f'4 {HOSTILE}')}",
     "/repositories/hostile",
     "/repositories/never",
     "/repositories/unreachable",
@@ -122,7 +133,8 @@ def test_no_text_from_outside_becomes_markup(site: Site) -> None:
         found = Reader()
         found.feed(answer.text)
         for tag, attributes in found.tags:
-            assert tag not in ("img", "iframe", "object", "style"), path
+            assert tag not in ("iframe", "object", "style"), path
+            assert tag != "img" or (attributes.get("src") or "").startswith("/badge/"), path
             assert not any(name.startswith("on") or name == "style" for name in attributes), path
             assert tag != "script" or (attributes.get("src") or "").startswith("/assets/"), path
             for name in ("href", "action"):

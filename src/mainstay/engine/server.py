@@ -12,6 +12,7 @@ from mainstay.engine.artifacts import Artifacts
 from mainstay.engine.caches import Caches
 from mainstay.engine.channels import Channels
 from mainstay.engine.clock import Clock, SystemClock
+from mainstay.engine.commits import Commits
 from mainstay.engine.delivering import Delivering
 from mainstay.engine.dispatch import Dispatch
 from mainstay.engine.enrol import LOG_LIMIT_BYTES
@@ -84,6 +85,7 @@ class Engine:
         self.repositories = Repositories(database, seal, self.clock, config.data)
         self.mirrors = self.repositories.mirrors
         self.secrets = Secrets(database, seal, self.clock)
+        self.commits = Commits(self.mirrors)
         self.planner = Planner()
         self.starts = Starts(database, self.repositories, self.planner, self.clock, self.wake)
         self.intake = Intake(database, self.repositories, self.planner, self.starts, self.clock, self.dispatch.expect)

@@ -1,11 +1,14 @@
 """Commits as lists and pages show them, found through their builds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import func, select
 
 from mainstay.store.database import Tx
-from mainstay.store.schema import builds, commits, refs
+from mainstay.store.dialect import parts
+from mainstay.store.schema import builds, commits, jobs, pushes, refs
 
 SCAN = 400
 """How many builds are looked at for a page of commits."""
@@ -33,6 +36,84 @@ def page(tx: Tx, repository_id: int, ref: str | None, before: int | None, limit:
             found[row.commit] = None
         last = row.id
     return list(found), last if len(rows) == SCAN else None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a repository's line of builds, as the commits whose newest build stands in it."""
+
+    commits: tuple[tuple[int, str], ...]
+    """The newest build's id and the commit, newest first."""
+    edge: int | None
+    """The build where to look on, in the direction that was looked in; None: at the end."""
+
+
+def window(tx: Tx, repository_id: int, ref: str | None, *, before: int | None, after: int | None, size: int) -> Window:
+    """The commits that stand among the next `size` builds older than `before`, or else newer than `after`.
+
+    A commit stands where its newest build is (of that ref, if one is given).
+    """
+    scope = [builds.c.repository_id == repository_id]
+    if ref is not None:
+        scope.append(builds.c.ref == ref)
+    query = select(builds.c.id, builds.c.commit).where(*scope).limit(size)
+    if after is None:
+        query = query.order_by(builds.c.id.desc())
+        rows = tx.conn.execute(query if before is None else query.where(builds.c.id < before)).all()
+        seen_after = before
+    else:
+        rows = tx.conn.execute(query.where(builds.c.id > after).order_by(builds.c.id)).all()
+        seen_after = rows[-1].id + 1 if len(rows) == size else None
+    edge = rows[-1].id if len(rows) == size else None
+    elsewhere = _with_newer_builds(tx, scope, {row.commit for row in rows}, seen_after)
+    newest: dict[str, int] = {}
+    for row in rows:
+        newest[row.commit] = max(row.id, newest.get(row.commit, 0))
+    found = [(build_id, sha) for sha, build_id in newest.items() if sha not in elsewhere]
+    return Window(tuple(sorted(found, reverse=True)), edge)
+
+
+def any_newer(tx: Tx, repository_id: int, ref: str | None, build_id: int) -> bool:
+    """Whether there is a newer build than that one (of that ref, if one is given)."""
+    query = select(builds.c.id).where(builds.c.repository_id == repository_id, builds.c.id > build_id)
+    if ref is not None:
+        query = query.where(builds.c.ref == ref)
+    return tx.conn.execute(query.limit(1)).first() is not None
+
+
+def job_states(tx: Tx, repository_id: int, shas: Sequence[str]) -> dict[str, dict[int, list[str]]]:
+    """By commit, and by build: the states its jobs are in, each once. For many commits whose jobs are not shown."""
+    found: dict[str, dict[int, list[str]]] = {}
+    for part in parts(shas):
+        query = (
+            select(builds.c.commit, builds.c.id, jobs.c.state)
+            .join(jobs, jobs.c.build_id == builds.c.id)
+            .where(builds.c.repository_id == repository_id, builds.c.commit.in_(part))
+            .distinct()
+        )
+        for row in tx.conn.execute(query):
+            found.setdefault(row.commit, {}).setdefault(row.id, []).append(row.state)
+    return found
+
+
+def children_of(tx: Tx, repository_id: int, sha: str, after: int, before: int) -> list[str]:
+    """The commits with `sha` as a parent among those built between two builds: there is no index over parents."""
+    near = select(builds.c.commit).where(
+        builds.c.repository_id == repository_id, builds.c.id > after, builds.c.id < before
+    )
+    query = select(commits.c.sha, commits.c.parents).where(
+        commits.c.repository_id == repository_id, commits.c.sha.in_(near)
+    )
+    return [row.sha for row in tx.conn.execute(query) if sha in row.parents]
+
+
+def push_of(tx: Tx, repository_id: int, sha: str) -> tuple[str, str | None, datetime] | None:
+    """The last push with this commit at its end, among the newest: its ref, its note, when."""
+    newest = select(pushes).where(pushes.c.repository_id == repository_id).order_by(pushes.c.id.desc()).limit(1000)
+    some = newest.subquery()
+    query = select(some.c.ref, some.c.note, some.c.at).where(some.c.new == sha).order_by(some.c.id.desc()).limit(1)
+    row = tx.conn.execute(query).first()
+    return None if row is None else (row.ref, row.note, row.at)
 
 
 def _with_newer_builds(tx: Tx, scope: Sequence[object], shas: set[str], before: int | None) -> set[str]:
@@ -66,8 +147,33 @@ def refs_at(tx: Tx, repository_id: int, sha: str) -> list[str]:
 
 def branches(tx: Tx, repository_id: int, limit: int = 200) -> list[tuple[str, str]]:
     """The refs of a repository and their commits, last moved first."""
-    query = select(refs.c.name, refs.c.commit).where(refs.c.repository_id == repository_id)
-    return [(row.name, row.commit) for row in tx.conn.execute(query.order_by(refs.c.moved_at.desc()).limit(limit))]
+    return [(each.name, each.commit) for each in moved_refs(tx, repository_id, "", 0, limit)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A branch or tag and where it stands."""
+
+    name: str
+    commit: str
+    moved_at: datetime
+
+
+def moved_refs(tx: Tx, repository_id: int, prefix: str, skip: int, limit: int) -> list[Ref]:
+    """The refs whose names begin so, last moved first."""
+    query = select(refs.c.name, refs.c.commit, refs.c.moved_at).where(refs.c.repository_id == repository_id)
+    if prefix:
+        query = query.where(refs.c.name >= prefix, refs.c.name < prefix + "\U0010ffff")
+    query = query.order_by(refs.c.moved_at.desc(), refs.c.name).offset(skip).limit(limit)
+    return [Ref(row.name, row.commit, row.moved_at) for row in tx.conn.execute(query)]
+
+
+def count_of_refs(tx: Tx, repository_id: int, prefix: str) -> int:
+    """How many refs have names that begin so."""
+    query = select(func.count()).where(
+        refs.c.repository_id == repository_id, refs.c.name >= prefix, refs.c.name < prefix + "\U0010ffff"
+    )
+    return int(tx.conn.execute(query).scalar_one())
 
 
 def count_of_builds(tx: Tx, repository_id: int) -> int:

@@ -8,7 +8,19 @@ from starlette.routing import Route
 from mainstay.model.errors import MainstayError, NotSignedIn
 from mainstay.web import problems
 from mainstay.web.access import signed_in
-from mainstay.web.pages import artifacts, builds, home, live, logs, rendering, repositories, runners, signin, tests
+from mainstay.web.pages import (
+    artifacts,
+    builds,
+    commits,
+    home,
+    live,
+    logs,
+    rendering,
+    repositories,
+    runners,
+    signin,
+    tests,
+)
 
 __all__ = ["error", "routes"]
 
@@ -27,7 +39,8 @@ routes = [
     Route(f"{_ATTEMPT}/raw", logs.raw),
     Route("/repositories/{name}", repositories.repository),
     Route("/repositories/{name}/look", repositories.look, methods=["POST"]),
-    Route("/repositories/{name}/commits/{commit}", repositories.commit),
+    Route("/repositories/{name}/refs", repositories.refs),
+    Route("/repositories/{name}/commits/{commit}", commits.commit),
     Route("/repositories/{name}/tests", tests.tests),
     Route("/repositories/{name}/tests/{test:path}", tests.test),
     Route("/runners", runners.runners),

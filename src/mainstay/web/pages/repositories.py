@@ -1,9 +1,11 @@
-"""A repository: its commits with the jobs of their builds, filtered by branch and state; one commit; settings."""
+"""A repository: its commits with the jobs of their builds, found by branch, state, author and text; its branches."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from markupsafe import Markup
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,10 +15,12 @@ from mainstay.model.repository import Push, Repository
 from mainstay.model.states import BuildState
 from mainstay.store import repositories, schedules
 from mainstay.store.database import Tx
-from mainstay.store.schedules import Scheduled
 from mainstay.store.views import commits as commit_views
-from mainstay.web import history, listing
+from mainstay.store.views.commits import Ref
+from mainstay.web import commits, history, listing
 from mainstay.web.access import reader
+from mainstay.web.columns import columns
+from mainstay.web.commits import CommitPage, Filter
 from mainstay.web.history import Standing
 from mainstay.web.listing import CommitLine
 from mainstay.web.options import address_of, site_of
@@ -29,34 +33,14 @@ from mainstay.web.pages.rendering import Crumb, render, speak
 from mainstay.web.pages.words import Words
 
 PAGE = 30
-COLUMNS = 24
-"""Jobs that get a column of their own; more are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """Commits by jobs: the names of the columns, and for every commit the jobs in them."""
-
-    columns: tuple[str, ...]
-    more: int
-    """Job names that got no column."""
-    rows: tuple[tuple[CommitLine, tuple[object | None, ...]], ...]
-
-
-def grid(lines: list[CommitLine]) -> Grid:
-    """Lay commits out; columns in the order in which the newest commits name their jobs."""
-    names: dict[str, None] = {}
-    cells: list[dict[str, object]] = []
-    for line in lines:
-        row: dict[str, object] = {}
-        for build in line.builds:
-            for job in build.jobs:
-                row.setdefault(job.name, job)
-                names.setdefault(job.name)
-        cells.append(row)
-    columns = tuple(names)[:COLUMNS]
-    rows = tuple((line, tuple(row.get(name) for name in columns)) for line, row in zip(lines, cells, strict=True))
-    return Grid(columns, len(names) - len(columns), rows)
+FEW_BRANCHES = 10
+"""Branches on the repository's own page."""
+CHOICE = 100
+"""Branches that can be chosen from a list; any other can be written into the address."""
+REFS_PAGE = 100
+PUSHES = 10
+STALE = timedelta(days=30)
+"""A branch that has not moved for so long is folded away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,33 +48,44 @@ class View:
     """What the page of a repository shows."""
 
     repository: Repository
-    refs: tuple[tuple[str, str], ...]
+    refs: tuple[Ref, ...]
     ref: str | None
-    lines: tuple[CommitLine, ...]
-    rest: int | None
+    page: CommitPage
     recent: tuple[CommitLine, ...]
     standing: Standing | None
+    branches: tuple[tuple[Ref, BuildState | None], ...]
+    counts: tuple[int, int]
+    """How many branches and tags there are."""
     pushes: tuple[Push, ...]
-    schedules: tuple[Scheduled, ...]
+    scheduled: int
 
 
-def _view(tx: Tx, name: str, branch_name: str | None, state: BuildState | None, before: int | None) -> View:
+def _view(tx: Tx, name: str, wanted: Filter, before: int | None, after: int | None) -> View:
     repository = repositories.by_name(tx, name)
-    refs = commit_views.branches(tx, repository.id)
-    ref = listing.ref_of(branch_name) if branch_name else listing.main_branch(refs)
+    refs = commit_views.moved_refs(tx, repository.id, "", 0, CHOICE)
+    ref = wanted.ref or listing.main_branch(commit_views.branches(tx, repository.id))
     recent = branch_lines(tx, repository.id, ref, LOOKED_AT) if ref else []
-    if state is None:
-        lines, rest = listing.commits(tx, repository, branch_name, before, PAGE)
-    else:
-        found, rest = listing.page(tx, listing.Query(name, branch=branch_name, state=state), before, PAGE)
-        shas = list(dict.fromkeys(line.head.commit for line in found))
-        lines = listing.commit_lines(tx, repository.id, shas, listing.ref_of(branch_name) if branch_name else None)
-    standing = history.standing([line.tested for line in recent])
-    pushes = repositories.pushes_of(tx, repository.id, 5)
-    planned = schedules.of_repository(tx, repository.id)
     return View(
-        repository, tuple(refs), ref, tuple(lines), rest, tuple(recent), standing, tuple(pushes), tuple(planned)
+        repository,
+        tuple(refs),
+        ref,
+        commits.page(tx, repository, wanted, before, after, PAGE),
+        tuple(recent),
+        history.standing([line.tested for line in recent]),
+        tuple(_with_states(tx, repository.id, _branches(refs)[:FEW_BRANCHES])),
+        tuple(commit_views.count_of_refs(tx, repository.id, prefix) for prefix in ("refs/heads/", "refs/tags/")),  # type: ignore[arg-type]
+        tuple(repositories.pushes_of(tx, repository.id, PUSHES)),
+        len(schedules.of_repository(tx, repository.id)),
     )
+
+
+def _branches(refs: list[Ref]) -> list[Ref]:
+    return [each for each in refs if each.name.startswith("refs/heads/")]
+
+
+def _with_states(tx: Tx, repository_id: int, refs: list[Ref]) -> list[tuple[Ref, BuildState | None]]:
+    found = commits.states(tx, repository_id, [each.commit for each in refs])
+    return [(each, found.get(each.commit)) for each in refs]
 
 
 async def repository(request: Request) -> Response:
@@ -98,38 +93,59 @@ async def repository(request: Request) -> Response:
     viewer = await reader(request)
     words, forms = speak(request)
     name, asked = request.path_params["name"], request.query_params
-    state, before = _state(asked.get("state", "")), _before(asked.get("before"))
-    view = await site_of(request).engine.db.read(_view, name, asked.get("branch") or None, state, before)
-    kept = {key: asked[key] for key in ("branch", "state") if asked.get(key)}
+    wanted, before, after = _filter(asked), _place(asked, "before"), _place(asked, "after")
+    view = await site_of(request).engine.db.read(_view, name, wanted, before, after)
+    lines = view.page.lines
+    tip = next((each.commit for each in view.refs if each.name == view.ref), None)
+    found, below = commits.groups(lines, asked.get("line") or tip)
+    path = path_of(name)
+    kept = {key: asked[key] for key in ("branch", "state", "author", "text", "jobs") if asked.get(key)}
+
+    def link(**more: object) -> str:
+        chosen = {key: str(value) for key, value in {**kept, **more}.items() if value}
+        return f"{path}?{urlencode(chosen)}" if chosen else path
+
     return render(
         request,
         "repository.html",
         viewer,
         title=name,
         live=(f"repo:{view.repository.id}",),
-        crumbs=(Crumb(name, path_of(name)),),
+        crumbs=(Crumb(name, path),),
         view=view,
-        grid=grid(list(view.lines)),
         heading=_heading(view, words, forms),
         marks=marks.of_commits(view.recent, name, forms),
-        path=path_of(name),
-        asked_branch=asked.get("branch", ""),
-        asked_state=state.value if state else "",
+        path=path,
+        wanted=wanted,
+        filtered=bool(wanted.state or wanted.author or wanted.text),
         states=[each.value for each in BuildState],
-        following=f"{path_of(name)}?{urlencode({**kept, 'before': view.rest})}" if view.rest else None,
+        groups=found,
+        grid=columns(lines, asked.get("jobs") or None),
+        opened=asked.get("jobs", "")[:200],
+        older=link(before=view.page.older, line=below) if view.page.older else None,
+        newer=link(after=view.page.newer) if view.page.newer else None,
+        newest=link() if before or after else None,
+        link=link,
         address=address_of(request),
     )
 
 
-def _state(word: str) -> BuildState | None:
+def _filter(asked: QueryParams) -> Filter:
+    word = asked.get("state", "")
     try:
-        return BuildState(word) if word else None
+        state = BuildState(word) if word else None
     except ValueError:
         raise BadInput(f"{word[:40]!r} is no state of a build") from None
+    texts = {key: asked.get(key, "").strip() for key in ("author", "text")}
+    for key, text in texts.items():
+        if len(text) > commits.LONGEST_TEXT:
+            raise BadInput(f"the {key} to look for has {len(text)} characters; at most {commits.LONGEST_TEXT}")
+    return Filter(asked.get("branch") or None, state, **texts)
 
 
-def _before(value: str | None) -> int | None:
-    if value is None:
+def _place(asked: QueryParams, key: str) -> int | None:
+    value = asked.get(key)
+    if not value:
         return None
     if not (value.isascii() and value.isdigit() and len(value) < 19):
         raise BadInput("the place to go on from is not one that this page has given out")
@@ -153,44 +169,45 @@ def _heading(view: View, words: Words, forms: Forms) -> Markup:
     return words("{branch} of {name} is {state} since {when}", state=words(standing.state.value), **names)
 
 
-async def commit(request: Request) -> Response:
-    """One commit: its verdict, its builds, what it says."""
+async def refs(request: Request) -> Response:
+    """The branches and tags of a repository with the states of their commits, last moved first."""
     viewer = await reader(request)
     words, forms = speak(request)
-    name = request.path_params["name"]
-    found = await site_of(request).engine.db.read(_commit, name, request.path_params["commit"].lower())
-    line, repository_id, refs = found
+    name, asked = request.path_params["name"], request.query_params
+    tags, skip = asked.get("kind") == "tags", _place(asked, "skip") or 0
+    repository, found, count = await site_of(request).engine.db.read(_refs, name, tags, skip)
+    path = path_of(name, "refs")
+    kind = "kind=tags&" if tags else ""
     return render(
         request,
-        "commit.html",
+        "refs.html",
         viewer,
-        title=f"{line.sha[:8]} {name}",
-        live=(f"repo:{repository_id}",),
-        crumbs=(Crumb(name, path_of(name)), Crumb(line.sha[:8], path_of(name, "commits", line.sha))),
-        line=line,
-        refs=refs,
+        title=words.plain("Branches and tags"),
+        live=(f"repo:{repository.id}",),
+        crumbs=(Crumb(name, path_of(name)), Crumb(words.plain("Branches and tags"), path)),
+        heading=words.count(count, "1 tag", "{n} tags") if tags else words.count(count, "1 branch", "{n} branches"),
         name=name,
-        heading=words(
-            "{commit} {state}"
-            if line.seconds is None or line.state in history.OPEN
-            else "{commit} {state} after {span}",
-            commit=sha(line.sha),
-            state=words(_said(line.state)),
-            span=forms.span(line.seconds),
-        ),
+        path=path_of(name),
+        tags=tags,
+        fresh=[each for each in found if not _stale(each[0], forms.now)],
+        stale=[each for each in found if _stale(each[0], forms.now)],
+        following=f"{path}?{kind}skip={skip + REFS_PAGE}" if skip + REFS_PAGE < count else None,
     )
 
 
-def _said(state: BuildState) -> str:
-    return f"is {state.value}" if state in (*history.OPEN, BuildState.NEUTRAL) else state.value
+def _stale(ref: Ref, now: datetime) -> bool:
+    return now - ref.moved_at > STALE
 
 
-def _commit(tx: Tx, name: str, commit_name: str) -> tuple[CommitLine, int, list[str]]:
-    found = repositories.by_name(tx, name)
-    whole = listing.commit_of(tx, found, commit_name)
-    lines = listing.commit_lines(tx, found.id, [whole])
-    line = lines[0] if lines else listing.untested(tx, found.id, whole)
-    return line, found.id, commit_views.refs_at(tx, found.id, whole)
+def _refs(tx: Tx, name: str, tags: bool, skip: int) -> tuple[Repository, list[tuple[Ref, BuildState | None]], int]:
+    repository = repositories.by_name(tx, name)
+    prefix = "refs/tags/" if tags else "refs/heads/"
+    found = commit_views.moved_refs(tx, repository.id, prefix, skip, REFS_PAGE)
+    return (
+        repository,
+        _with_states(tx, repository.id, found),
+        commit_views.count_of_refs(tx, repository.id, prefix),
+    )
 
 
 async def look(request: Request) -> Response:
