@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from mainstay.engine.server import Config, Engine
+from mainstay.notify.outlet import Outlet
 from mainstay.store.database import Tx
 from mainstay.web.access import sign_in_link
 from mainstay.web.app import create_app
@@ -82,9 +83,11 @@ class Site:
 def serve(folder: Path, database_url: str, **options: Any) -> Iterator[Site]:
     """A site on its own data folder and database."""
     clock = Clock(NOON + timedelta(minutes=5))
+    outlet = options.pop("outlet", Outlet())
     folder.mkdir()
     with anyio.from_thread.start_blocking_portal("asyncio") as portal:
-        engine = portal.call(Engine.open, Config(folder, database=database_url, clock=clock, watch_remotes=False))
+        config = Config(folder, database=database_url, clock=clock, watch_remotes=False, outlet=outlet)
+        engine = portal.call(Engine.open, config)
         app = create_app(engine, Options(**{"public_reading": True, "data": folder, **options}))
         client = TestClient(app, base_url="http://mainstay.test", raise_server_exceptions=False)
         client.portal = portal

@@ -10,6 +10,7 @@ import pytest
 from mainstay.web.pages import words
 from tests.web.conftest import API_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
+from tests.web.test_reports import messages
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e"
 STATES = ("failed", "passed", "neutral", "skipped", "cancelled", "waiting", "running", "allowed", "queued")
@@ -60,6 +61,8 @@ def everything(f: Filling) -> None:
     for kind in ("artifact", "coverage"):
         f.artifact(5, HOSTILE + kind, "none", 20_000_000, kind=kind, keep_until=NOON + timedelta(days=3))
     f.schedule(hostile, HOSTILE, "0 3 * * *", next_at=None)
+    messages(f, demo, "demo")
+    messages(f, hostile, HOSTILE)
 
 
 PAGES = [
@@ -85,6 +88,10 @@ PAGES = [
     "/repositories/never",
     "/repositories/unreachable",
     "/repositories/demo/tests",
+    "/repositories/demo/notifications",
+    "/repositories/demo/notifications?state=failed",
+    "/repositories/hostile/notifications",
+    "/repositories/never/notifications",
     "/repositories/demo/tests/tests/t.py::test_a",
     "/repositories/hostile/tests",
     "/repositories/never/tests",

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mainstay.cli import settings, terminal
 from mainstay.cli.connection import Server, data_option, json_option
 from mainstay.git import process as git
-from mainstay.model.errors import BadInput, MainstayError, Unavailable
+from mainstay.model.errors import BadInput, MainstayError, NotAllowed, Unavailable
 from mainstay.runner import executors
 
 OLDEST_GIT = (2, 39)
@@ -101,15 +102,29 @@ def _server(address: str | None, token: str | None, data: str | None) -> Iterato
     with Server(target) as server:
         runners = server.get("/runners")["items"]
         repositories = server.get("/repositories")["items"]
+        outbox = _outbox(server)
     yield Finding("server", "passed", f"{target.url} answers and knows the token")
     online = sum(runner["state"] == "online" for runner in runners)
     if online:
         yield Finding("runners", "passed", f"{online} online")
     else:
         yield Finding("runners", "failed", "none is online, so nothing is tested; see mainstay runner --help")
+    for each in outbox:
+        if each["failing"]:
+            said = f"{each['failing']} of {each['waiting']} that wait were tried in vain: {each['error']}"
+            yield Finding(f"outbox {each['kind']}", "failed", said)
     for repository in repositories:
         if repository["error"]:
             yield Finding(f"repository {repository['name']}", "failed", repository["error"])
+
+
+def _outbox(server: Server) -> list[dict[str, Any]]:
+    """What of each kind waits to be sent; nothing for those who may not see it."""
+    try:
+        found: list[dict[str, Any]] = server.get("/outbox")["items"]
+    except NotAllowed:
+        return []
+    return found
 
 
 @click.command()

@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mainstay.engine.clock import Clock
-from mainstay.engine.delivering import NO_MAIL
+from mainstay.engine.delivering import NO_MAIL, beside
 from mainstay.flow import audience
-from mainstay.model.errors import BadInput
-from mainstay.model.events import Event, EventKind
-from mainstay.model.report import FOR_PEOPLE, Channel, ChannelKind, Facts, ReportKind
-from mainstay.notify import chat, webhook
+from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.person import Actor
+from mainstay.model.report import FOR_PEOPLE, Channel, ChannelKind, Facts, Report, ReportKind, Tried
+from mainstay.notify import chat, mail, webhook
+from mainstay.notify.mail import Envelope
+from mainstay.notify.message import message
 from mainstay.notify.outlet import Outlet
-from mainstay.store import channels, deliveries, events, reports, repositories
+from mainstay.store import audit, channels, deliveries, reports, repositories
 from mainstay.store.database import Database, Tx
 from mainstay.store.seal import Seal
 
@@ -46,12 +48,12 @@ class Channels:
         self._clock = clock
         self._outlet = outlet
 
-    async def add(self, actor: str, repository: str, new: NewChannel) -> tuple[Channel, str | None]:
+    async def add(self, actor: Actor, repository: str, new: NewChannel) -> tuple[Channel, str | None]:
         """Add a channel; give it and, of a webhook, the secret that is shown this once. Raises BadInput, Conflict."""
         target, shown = self._checked(new)
         kinds = new.kinds or (CHOICES if new.kind == ChannelKind.WEBHOOK else FOR_PEOPLE)
         channel = Channel(
-            0, 0, new.name, new.kind, shown, new.branches or ("*",), kinds, new.language, created_by=actor
+            0, 0, new.name, new.kind, shown, new.branches or ("*",), kinds, new.language, created_by=actor.name
         )
         secret = webhook.new_secret() if new.kind == ChannelKind.WEBHOOK else None
         added = await self._database.write(self._add, actor, repository, channel, target, secret, self._clock.now())
@@ -90,7 +92,7 @@ class Channels:
         return shown, shown
 
     def _add(
-        self, tx: Tx, actor: str, name: str, channel: Channel, target: str, secret: str | None, now: datetime
+        self, tx: Tx, actor: Actor, name: str, channel: Channel, target: str, secret: str | None, now: datetime
     ) -> Channel:
         repository = repositories.by_name(tx, name)
         if len(channels.of_repository(tx, repository.id)) >= MAX_CHANNELS:
@@ -99,16 +101,38 @@ class Channels:
         context = channels.target_context(added.id)
         sealed = None if secret is None else self._seal.seal(secret.encode(), context)
         channels.set_target(tx, added.id, self._seal.seal(target.encode(), context), sealed)
-        _tell(tx, repository.id, actor, f"channel {added.name} ({added.kind}) added by {actor}", now)
+        _tell(tx, actor, "channel.add", added, f"{added.kind} {added.shown}", now)
         return added
 
-    async def remove(self, actor: str, repository: str, name: str) -> None:
+    async def remove(self, actor: Actor, repository: str, name: str) -> None:
         """Remove a channel; what still waited for it is not sent."""
         await self._database.write(_remove, actor, repository, name, self._clock.now())
 
-    async def try_out(self, repository: str, name: str) -> list[int]:
+    async def try_out(self, actor: Actor, repository: str, name: str) -> list[int]:
         """Send a message that says that the channel is reached; give the numbers of the messages."""
-        return await self._database.write(_ping, repository, name, self._clock.now())
+        return await self._database.write(_ping, actor, repository, name, self._clock.now())
+
+    async def send_again(self, actor: Actor, repository: str, message: int) -> None:
+        """Send a message now, whatever became of it. Raises NotFound."""
+        await self._database.write(_again, actor, repository, message, self._clock.now())
+
+    async def drop(self, actor: Actor, repository: str, message: int) -> None:
+        """Take a message away that waits. Raises NotFound, Conflict."""
+        await self._database.write(_drop, actor, repository, message, self._clock.now())
+
+    async def try_mail(self, actor: Actor, to: str) -> Tried:
+        """Send a mail now, past the outbox, and say how it went. Raises BadInput."""
+        server, address = self._outlet.mail, audience.address_of(to)
+        if server is None:
+            raise BadInput(NO_MAIL)
+        if address is None:
+            raise BadInput(f"{to[:200]!r} is no plain mail address")
+        now = self._clock.now()
+        report = Report(0, 0, ReportKind.PING, now, Facts(repository="Mainstay", ref=""))
+        said = message(report, "en", self._outlet.address, f"{actor} tries whether mail arrives.")
+        envelope = Envelope(self._outlet.sender, address, f"{self._outlet.instance}.{int(now.timestamp() * 1000)}")
+        [tried] = await beside(lambda: mail.send_all(server, [mail.mail(report, said, envelope)]), "mail")
+        return tried
 
     async def of(self, repository: str) -> list[Channel]:
         """The channels of a repository. Raises NotFound."""
@@ -119,19 +143,43 @@ def _of_name(tx: Tx, name: str) -> list[Channel]:
     return channels.of_repository(tx, repositories.by_name(tx, name).id)
 
 
-def _remove(tx: Tx, actor: str, repository: str, name: str, now: datetime) -> None:
+def _remove(tx: Tx, actor: Actor, repository: str, name: str, now: datetime) -> None:
     found = channels.by_name(tx, repositories.by_name(tx, repository).id, name)
     channels.remove(tx, found)
-    _tell(tx, found.repository_id, actor, f"channel {found.name} ({found.kind}) removed by {actor}", now)
+    _tell(tx, actor, "channel.remove", found, f"{found.kind} {found.shown}", now)
 
 
-def _ping(tx: Tx, repository: str, name: str, now: datetime) -> list[int]:
+def _ping(tx: Tx, actor: Actor, repository: str, name: str, now: datetime) -> list[int]:
     found = channels.by_name(tx, repositories.by_name(tx, repository).id, name)
+    _tell(tx, actor, "channel.test", found, "", now)
     facts = Facts(repository=repository, ref="")
     report_id = reports.add(tx, found.repository_id, ReportKind.PING, facts, None, now)
     deliveries.add(tx, report_id, found.repository_id, audience.to_channel(found), now)
     return deliveries.of_report(tx, report_id)
 
 
-def _tell(tx: Tx, repository_id: int, actor: str, cause: str, now: datetime) -> None:
-    events.add(tx, [Event(EventKind.REPOSITORY_CHANGED, now, cause, repository_id=repository_id, actor=actor)])
+def _again(tx: Tx, actor: Actor, repository: str, message_id: int, now: datetime) -> None:
+    found = _of_repository(tx, repository, message_id)
+    deliveries.again(tx, message_id, now)
+    audit.add(tx, actor, "message.send", f"{repository} message {message_id}", now, repository_id=found)
+
+
+def _drop(tx: Tx, actor: Actor, repository: str, message_id: int, now: datetime) -> None:
+    found = _of_repository(tx, repository, message_id)
+    deliveries.drop(tx, message_id, now)
+    audit.add(tx, actor, "message.drop", f"{repository} message {message_id}", now, repository_id=found)
+
+
+def _of_repository(tx: Tx, repository: str, message_id: int) -> int:
+    """The repository's id, of which the message has to be."""
+    found = repositories.by_name(tx, repository).id
+    if deliveries.get(tx, message_id).report.repository_id != found:
+        raise NotFound(f"{repository} has no message with the number {message_id}")
+    return found
+
+
+def _tell(tx: Tx, actor: Actor, action: str, channel: Channel, detail: str, now: datetime) -> None:
+    name = repositories.get(tx, channel.repository_id).name
+    audit.add(
+        tx, actor, action, f"{name} channel {channel.name}", now, detail=detail, repository_id=channel.repository_id
+    )

@@ -226,11 +226,13 @@ def target(tx: Tx, channel_id: int) -> Target | None:
     return None if row is None else Target(*row)
 
 
-def backlog(tx: Tx) -> dict[ChannelKind, Backlog]:
-    """What waits, by kind of channel; read from what waits only."""
+def backlog(tx: Tx, repository_id: int | None = None) -> dict[ChannelKind, Backlog]:
+    """What waits, of one repository or of all (None), by kind of channel; read from what waits only."""
     found: dict[ChannelKind, Backlog] = {}
     for kind in ChannelKind:
-        waiting = (deliveries.c.state == DeliveryState.WAITING.value, deliveries.c.kind == kind.value)
+        waiting = [deliveries.c.state == DeliveryState.WAITING.value, deliveries.c.kind == kind.value]
+        if repository_id is not None:
+            waiting.append(deliveries.c.repository_id == repository_id)
         count, oldest = tx.conn.execute(select(func.count(), func.min(deliveries.c.created_at)).where(*waiting)).one()
         failing = (*waiting, deliveries.c.error.is_not(None))
         bad = tx.conn.execute(select(func.count()).where(*failing)).scalar_one()

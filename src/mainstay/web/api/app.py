@@ -12,7 +12,18 @@ from mainstay import __version__
 from mainstay.model.errors import MainstayError
 from mainstay.web import problems
 from mainstay.web.access import api_reader
-from mainstay.web.api import artifacts, builds, describe, events, repositories, runners, secrets, starts, tests
+from mainstay.web.api import (
+    artifacts,
+    builds,
+    describe,
+    events,
+    reports,
+    repositories,
+    runners,
+    secrets,
+    starts,
+    tests,
+)
 from mainstay.web.api.asking import answer, known_parameters
 from mainstay.web.options import Site
 
@@ -39,7 +50,7 @@ def create_api(site: Site) -> FastAPI:
     api.add_exception_handler(ClientDisconnect, problems.gone)
     api.add_exception_handler(RequestValidationError, _not_valid)
     api.add_exception_handler(Exception, problems.answer)
-    for part in (builds, artifacts, repositories, secrets, starts, tests, runners, events):
+    for part in (builds, artifacts, repositories, reports, secrets, starts, tests, runners, events):
         api.include_router(
             part.router,
             prefix="/v1",

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mainstay.web.api import shapes
+from mainstay.web.api import report_shapes, shapes
 
 PROBLEM = {
     "type": "object",
@@ -18,8 +18,12 @@ PROBLEM = {
     },
 }
 _REF = "#/components/schemas/{name}"
-_ALL = [kind for kind in vars(shapes).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
-_ALL.remove(msgspec.Struct)
+_ALL = [
+    kind
+    for each in (shapes, report_shapes)
+    for kind in vars(each).values()
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == each.__name__
+]
 
 
 def components() -> dict[str, Any]:
