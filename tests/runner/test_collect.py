@@ -179,7 +179,7 @@ def test_a_test_that_ran_twice_is_there_once_with_its_worst_end(tmp_path: Path) 
     (reports / "2.jsonl").write_text('{"id":"a","outcome":"passed"}\nnot json\n{"id":"c","outcome":"odd"}\n')
     (reports / "3.jsonl").symlink_to("/etc/passwd")
     target = tmp_path / "tests.jsonl"
-    assert gather(reports, target, lambda text: text.replace("secret", "***")) == {
+    assert gather(reports, target, lambda text: text.replace("secret", "***")).counts == {
         "passed": 1,
         "failed": 1,
         "error": 0,
@@ -191,5 +191,35 @@ def test_a_test_that_ran_twice_is_there_once_with_its_worst_end(tmp_path: Path) 
 def test_a_retried_test_counts_with_its_last_try(tmp_path: Path) -> None:
     (tmp_path / "1.jsonl").write_text('{"id":"a","outcome":"failed"}\n{"id":"a","outcome":"passed"}\n')
     target = tmp_path / "tests.json"
-    assert gather(tmp_path, target, str)["passed"] == 1
+    assert gather(tmp_path, target, str).counts["passed"] == 1
     assert [json.loads(line).get("rerun", 0) for line in target.read_text().splitlines()] == [0, 1]
+
+
+CRASH = "import os\ndef test_bad(): assert 0\ndef test_crash(): os._exit(1)\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "complete"),
+    [
+        (("pytest", "-q", "test_p.py"), True),
+        (("pytest", "-q", "test_p.py", "-n", "2"), True),
+        (("unittest", "test_u"), True),
+        (("pytest", "-q", "test_p.py::test_ok"), False),  # nothing failed
+        (("pytest", "-q", "test_crash.py"), False),
+        (("pytest", "-q", "test_p.py", "-x", "--no-such-option"), False),
+        (("unittest", "test_crash_unittest"), False),
+    ],
+)
+def test_a_run_that_came_to_its_end_says_so(project: Path, command: tuple[str, ...], complete: bool) -> None:
+    (project / "test_crash.py").write_text(CRASH)
+    as_unittest = "import os, unittest\nclass T(unittest.TestCase):\n    def test_a(self): self.fail()\n"
+    (project / "test_crash_unittest.py").write_text(as_unittest + "    def test_b(self): os._exit(1)\n")
+    run(project, sys.executable, "-m", *command)
+    assert gather(project / "reports", project / "all.jsonl", str).complete is complete
+
+
+def test_one_crash_among_several_runs_is_not_hidden_by_the_others(project: Path) -> None:
+    (project / "test_crash.py").write_text(CRASH)
+    run(project, sys.executable, "-m", "pytest", "-q", "test_p.py")
+    run(project, sys.executable, "-m", "pytest", "-q", "test_crash.py")
+    assert not gather(project / "reports", project / "all.jsonl", str).complete

@@ -132,9 +132,9 @@ def test_texts_are_bounded() -> None:
 def test_tests_that_reported_by_themselves_are_not_counted_twice(tmp_path: Path) -> None:
     own = Report("tests/test_a.py::TestCase::test_x[a-1]", "passed")
     (tmp_path / "1.jsonl").write_bytes(msgspec.json.encode(own) + b"\n")
-    counts = gather(tmp_path, tmp_path / "all", str, read(PYTEST))
+    counts = gather(tmp_path, tmp_path / "all", str, read(PYTEST)).counts
     assert counts == {"passed": 2, "failed": 1, "error": 1, "skipped": 1}
-    counts = gather(None, tmp_path / "all", str, [*read(SUREFIRE), *read(SUREFIRE)])
+    counts = gather(None, tmp_path / "all", str, [*read(SUREFIRE), *read(SUREFIRE)]).counts
     assert counts == {"passed": 1, "failed": 1, "error": 0, "skipped": 0}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from mainstay.model.person import Actor
+from mainstay.store.schema import plans
 from mainstay.web.artifacts import disposition
 from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
@@ -399,3 +400,26 @@ def _refs(value: Any) -> list[str]:
         own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
         return own + [ref for each in value.values() for ref in _refs(each)]
     return [ref for each in value for ref in _refs(each)] if isinstance(value, list) else []
+
+
+def test_the_quarantine_of_the_default_branch_is_listed_with_its_tests(site: Site) -> None:
+    entry = {"test": "t.py::*", "reason": "races", "expires": "2026-11-01", "owner": None, "path": "q.yml", "line": 2}
+
+    def fill(f: Filling) -> None:
+        repository = f.repository("demo")
+        sha = f.commit(repository, "x")
+        f.ref(repository, "main", sha)
+        f.build(repository, sha, [JobRow(state="failed", tests=[TestRow("t.py::a", "failed"), TestRow("u.py::b")])])
+        plan = {"workflow": "tests", "source": "x", "jobs": [], "problems": [], "quarantine": [entry]}
+        f.conn.execute(plans.update().values(body=plan))
+
+    site.fill(fill)
+    [found] = site.api("GET", "/repositories/demo/quarantine").json()["items"]
+    assert (found["test"], found["expired"], [each["name"] for each in found["tests"]]) == (
+        "t.py::*",
+        True,
+        ["t.py::a"],
+    )
+    page = site.client.get("/repositories/demo/tests?list=quarantine").text
+    assert "expired on 2026-11-01" in page
+    assert "races" in site.client.get("/repositories/demo/tests/t.py::a").text

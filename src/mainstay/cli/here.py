@@ -276,7 +276,7 @@ class Here:
                 legs.running.pop(name, None)
                 await job.tidy()
                 log.close()
-        return _done(assignment, ending, tests, (datetime.now(UTC) - began).total_seconds(), log_file)
+        return _done(assignment, ending, tests.counts, (datetime.now(UTC) - began).total_seconds(), log_file)
 
     def _tell(self, done: Done) -> Done:
         out = self._out

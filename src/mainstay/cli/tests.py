@@ -28,6 +28,7 @@ PAGE = 200
 )
 @click.option("--state", type=click.Choice(STATES), help="Only tests that are so.")
 @click.option("--search", help="Only tests with this part in their name.")
+@click.option("--quarantined", is_flag=True, help="The tests in quarantine, with reason and last day.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @json_option
 @client_command
@@ -38,6 +39,7 @@ def tests(
     sort: str,
     state: str | None,
     search: str | None,
+    quarantined: bool,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -51,13 +53,19 @@ def tests(
       mainstay tests demo "tests/test_api.py::test_limits"
     """
     path = f"{repository_path(repository)}/tests"
-    if test:
+    if quarantined and (test or state or search or sort != "all"):
+        raise click.UsageError("--quarantined lists the quarantine as it is; it goes with no other choice")
+    if quarantined:
+        found = server.get(f"{repository_path(repository)}/quarantine")
+    elif test:
         found = server.get(f"{path}/{quote(test, safe='')}", {"limit": min(limit, 1000)})
     else:
         asked = {"list": sort, "state": state, "search": search}
         found = _listed(server, path, {key: value for key, value in asked.items() if value}, limit)
     if as_json:
         terminal.print_json(found)
+    elif quarantined:
+        _print_quarantine(found["items"], repository)
     elif test:
         _print_one(found)
     else:
@@ -98,6 +106,21 @@ def _print_tests(items: list[Any], repository: str) -> None:
                 terminal.ago(item["ran_at"]) if item["ran_at"] else "",
             )
         )
+    for line in table.lines(out):
+        out.line(line)
+
+
+def _print_quarantine(items: list[Any], repository: str) -> None:
+    if not items:
+        terminal.messages().line(f"No test of {repository} is in quarantine (.mainstay/quarantine.yml).")
+        return
+    out = terminal.output()
+    table = Table(("LAST", "TEST", "UNTIL", "OWNER", "REASON"), flexible=4)
+    for item in items:
+        states = {each["state"] for each in item["tests"]}
+        state = next((word for word in ("failed", "error", "passed", "skipped") if word in states), "")
+        until = f"{item['expires']}, expired" if item["expired"] else item["expires"]
+        table.rows.append((out.state(state) if state else "", item["test"], until, item["owner"] or "", item["reason"]))
     for line in table.lines(out):
         out.line(line)
 

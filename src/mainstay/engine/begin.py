@@ -4,6 +4,7 @@ from datetime import datetime
 
 from mainstay.engine import concurrency, contexts, given, unfold
 from mainstay.engine.settle import settle
+from mainstay.flow import quarantine
 from mainstay.model.changes import NewJob
 from mainstay.model.errors import MainstayError
 from mainstay.model.plan import Plan
@@ -36,6 +37,11 @@ def _first_jobs(tx: Tx, row: BuildRow, plan: Plan, now: datetime) -> list[NewJob
     if broken is not None:
         return [broken]
     found: list[NewJob] = []
+    over = quarantine.expired(plan.quarantine, now)
+    if over:  # the others run all the same: what they find is worth knowing
+        position = len(plan.jobs) * unfold.STRIDE
+        reason = quarantine.expiry_reason(over)
+        found.append(NewJob("quarantine", "quarantine", position, JobState.FAILED, reason))
     for index, job in enumerate(plan.jobs):
         if job.needs:
             found.append(unfold.waiting(job, index))

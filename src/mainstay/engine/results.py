@@ -8,6 +8,7 @@ import msgspec
 
 from mainstay.engine import concurrency, unfold
 from mainstay.engine.settle import settle
+from mainstay.flow import quarantine
 from mainstay.flow import result as result_flow
 from mainstay.flow.result import End
 from mainstay.model.changes import EndAttempt
@@ -143,8 +144,22 @@ def finish(tx: Tx, runner_id: int, attempt_id: int, message: Finish, now: dateti
             log_notice=message.log_notice,
         ),
         outputs=message.outputs,
+        allowed=_allowed(tx, job, attempt_id, message) if state is AttemptState.FAILED else None,
     )
     return conclude(tx, job, attempt, end, now)
+
+
+def _allowed(tx: Tx, job: Job, attempt_id: int, message: Finish) -> str | None:
+    """Why a failure is allowed: all that failed are tests in quarantine."""
+    if not message.tests_complete:
+        return None
+    entries = plans.of_build(tx, job.build_id).quarantine
+    if not entries:
+        return None
+    failed = tests.failed_names(tx, attempt_id)
+    if len(failed) != message.tests.get("failed", 0) + message.tests.get("error", 0):
+        return None  # not all of them are stored
+    return quarantine.allowed_reason(entries, failed, message.steps, complete=True)
 
 
 def conclude(tx: Tx, job: Job, attempt: Attempt, end: End, now: datetime) -> Stored:

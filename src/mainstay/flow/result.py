@@ -33,6 +33,8 @@ class End:
     order: EndAttempt
     outputs: dict[str, str] = field(default_factory=dict)
     cause: str = "reported by its runner"
+    allowed: str | None = None
+    """Why its failure is allowed although the job is not allowed to fail: the tests that failed are in quarantine."""
 
     @property
     def state(self) -> AttemptState:
@@ -65,7 +67,7 @@ def _take(job: Job, attempt: Attempt, end: End, retry: Retry, now: datetime) -> 
         state = AttemptState.CANCELLED  # it was to be stopped anyway: no retry
     move = job_flow.move_for_end(
         state,
-        allowed_to_fail=job.allowed_to_fail,
+        allowed_to_fail=job.allowed_to_fail or (end.allowed is not None and state == AttemptState.FAILED),
         retries_left=state.value in retry.on and _may_retry(job, attempt, end.order, retry),
     )
     order = replace(end.order, state=state, reason=end.order.reason or (attempt.cancel_reason if cancelled else None))
@@ -80,7 +82,7 @@ def _take(job: Job, attempt: Attempt, end: End, retry: Retry, now: datetime) -> 
     ):
         return Outcome(accepted=True, changes=tuple(changes))
     new = job_flow.after(job.state, move)
-    reason = _job_reason(attempt, state, order, move, job)
+    reason = end.allowed if move is Move.ALLOW and end.allowed else _job_reason(attempt, state, order, move, job)
     if move is Move.RETRY:
         if not any(other.id != attempt.id and other.state in OPEN_ATTEMPT for other in job.attempts):
             number = max(other.number for other in job.attempts) + 1

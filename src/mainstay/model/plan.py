@@ -211,6 +211,20 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Tests whose failure is known and passed over for a while."""
+
+    test: str
+    """A test's name; in it `*` stands for any text."""
+    reason: str
+    expires: str
+    """The last day: `2026-12-31`."""
+    owner: str | None
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One workflow for one commit and one event."""
 
@@ -229,3 +243,5 @@ class Plan:
     """Workflows that were called and whose jobs stand among `jobs`, outer ones first."""
     problems: tuple[Problem, ...] = ()
     """Warnings; and errors, in which case there are no jobs and the build has failed with their text."""
+    quarantine: tuple[Quarantined, ...] = ()
+    """Of the commit's own `.mainstay/quarantine.yml`."""

@@ -15,7 +15,7 @@ from mainstay.runner.job import Ending, Job
 from mainstay.runner.journal import Journal, Journals
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
-from mainstay.runner.results import gather
+from mainstay.runner.results import Gathered, gather
 from mainstay.runner.shelf import Shelf
 from mainstay.wire.runner import Artifact, Assignment, Finish, Progress
 
@@ -56,13 +56,13 @@ class Attempt:
         except Exception as error:
             log.exception("attempt %d: the runner made a mistake", self.assignment.attempt)
             reason = f"the runner made a mistake: {type(error).__name__}: {error}"
-            finish = self._finish(Ending(AttemptState.BROKEN, reason, started_at=self.job.started_at), {})
+            finish = self._finish(Ending(AttemptState.BROKEN, reason, started_at=self.job.started_at), Gathered())
         await self._machine.threads.run(self.journal.end, finish)
         self.over.set()
         self.delivery.grew()
         log.info("attempt %d ended: %s (%s)", self.assignment.attempt, finish.state, finish.reason or "no remark")
 
-    def _finish(self, ending: Ending, tests: dict[str, int]) -> Finish:
+    def _finish(self, ending: Ending, tests: Gathered) -> Finish:
         return Finish(
             state=ending.state.value,
             started_at=ending.started_at,
@@ -75,7 +75,8 @@ class Attempt:
             outputs=ending.outputs or {},
             annotations=ending.annotations,
             summary=ending.summary,
-            tests=tests,
+            tests=tests.counts,
+            tests_complete=tests.complete,
             log_notice=self._output.notice,
         )
 

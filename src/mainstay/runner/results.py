@@ -2,9 +2,11 @@
 
 import logging
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -20,13 +22,25 @@ TEXTS = ("id", "file", "suite", "message", "trace", "output")
 OUTCOMES = ("passed", "failed", "error", "skipped")
 RANK = {"error": 3, "failed": 3, "passed": 2, "skipped": 1}
 
+END = re.compile(rb'\{"end": (-?\d{1,9})\}\n')
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a job's tests reported."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    """Tests by how they ended; empty: there are no reports."""
+    complete: bool = False
+    """Every run of tests wrote down that it came to its end, some with failed tests, and no report was left out."""
 
 
 def gather(
     folder: Path | None, target: Path, mask: Callable[[str], str] = str, reported: Sequence[TestReport] = ()
-) -> dict[str, int]:
-    """Merge the reports in `folder` into `target` (JSON lines); the counts by outcome. No reports, no file.
+) -> Gathered:
+    """Merge the reports in `folder` into `target` (JSON lines). No reports, no file.
 
     A test that ran in several processes (the same suite under several interpreters) is there once, with its worst
     outcome. `reported` comes from report files: a test among them that is known from its process already is left out.
@@ -34,13 +48,19 @@ def gather(
     """
     tests: dict[str, list[TestReport]] = {}
     dropped = 0
+    ends: list[int | None] = []
     for path in _files(folder):
         own: dict[str, list[TestReport]] = {}
+        end: int | None = None
         for report in _reports(path):
+            if isinstance(report, int):
+                end = report
+                continue
             if report is None or (report.id not in tests and len(tests) + len(own) >= MAX_TESTS):
                 dropped += 1
             else:
                 own.setdefault(report.id, []).append(report)
+        ends.append(end)
         for name, tries in own.items():
             before = tests.get(name)
             if before is None or RANK[tries[-1].outcome] > RANK[before[-1].outcome]:
@@ -49,11 +69,12 @@ def gather(
         _add_reported(tests, reported)
     if dropped:
         log.warning("%d test reports could not be read or were too many", dropped)
+    complete = not dropped and 1 in ends and all(end in (0, 1) for end in ends)
     if not tests:
-        return {}
+        return Gathered()
     _write(tests, target, mask)
     counts = Counter(tries[-1].outcome for tries in tests.values())
-    return {outcome: counts[outcome] for outcome in OUTCOMES}
+    return Gathered({outcome: counts[outcome] for outcome in OUTCOMES}, complete)
 
 
 def _add_reported(tests: dict[str, list[TestReport]], reported: Sequence[TestReport]) -> None:
@@ -92,8 +113,11 @@ def _files(folder: Path | None) -> list[Path]:
     return sorted(found, key=lambda path: path.name)[:MAX_FILES]
 
 
-def _reports(path: Path) -> Iterator[TestReport | None]:
-    """The reports of one process, tries of one test numbered; None for each that cannot be read."""
+def _reports(path: Path) -> Iterator[TestReport | int | None]:
+    """The reports of one process, tries of one test numbered; None for each that cannot be read.
+
+    A number is the exit code that a run of tests ended with.
+    """
     decoder = msgspec.json.Decoder(TestReport)
     tries: Counter[str] = Counter()
     try:
@@ -107,6 +131,9 @@ def _reports(path: Path) -> Iterator[TestReport | None]:
             yield None
             return
         while line := file.readline(MAX_LINE_BYTES):
+            if (ended := END.fullmatch(line)) is not None:
+                yield int(ended[1])
+                continue
             try:
                 report = decoder.decode(line)
             except (msgspec.MsgspecError, UnicodeDecodeError):

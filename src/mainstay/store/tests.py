@@ -97,6 +97,20 @@ def count(results: Sequence[NewResult]) -> dict[str, int]:
     return {outcome: counts[outcome] for outcome in ("passed", "failed", "error", "skipped")}
 
 
+def failed_names(tx: Tx, attempt_id: int) -> list[str]:
+    """The tests whose last try in an attempt failed, in the order they were reported."""
+    own = test_results.c
+    bad = select(own.test_id).where(own.attempt_id == attempt_id, own.outcome.in_(("failed", "error")))
+    query = (
+        select(tests.c.name, own.outcome)
+        .join(tests, tests.c.id == own.test_id)
+        .where(own.attempt_id == attempt_id, own.test_id.in_(bad))
+        .order_by(own.position)
+    )
+    last = {row.name: row.outcome for row in tx.conn.execute(query)}
+    return [name for name, outcome in last.items() if outcome in ("failed", "error")]
+
+
 _any = select(test_results.c.position).where(test_results.c.attempt_id == bindparam("which")).limit(1)
 
 

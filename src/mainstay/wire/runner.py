@@ -200,6 +200,8 @@ class Finish(Message, frozen=True):
     """Markdown, 1 MiB at most."""
     tests: dict[str, Count] = {}
     """Counts by outcome, of the reports delivered before."""
+    tests_complete: bool = False
+    """Every run of tests wrote down that it came to its end, some with failed tests, and no report was left out."""
     log_offset: Count = 0
     """Where `log_tail` begins."""
     log_tail: bytes = b""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from mainstay.model.errors import BadInput
 from mainstay.model.plan import Json, PlannedJob, Problem
-from mainstay.workflow import asked, yaml
+from mainstay.workflow import asked, quarantine, yaml
 from mainstay.workflow.calls import with_calls
 from mainstay.workflow.contexts import JobContexts
 from mainstay.workflow.detect import detect
@@ -92,11 +92,16 @@ def check(files: Files) -> Report:
     """Look at every workflow file of a repository; without any, at what would be detected."""
     workflows = read_all(files)
     if workflows:
-        return Report(tuple(_workflow(workflow, files) for workflow in workflows))
-    plan = detect(files)
-    jobs = tuple(JobCheck(job.key, Verdict.RUNS) for job in plan.jobs)
-    steps = tuple((step.name or "", step.run or "") for job in plan.jobs for step in job.steps)
-    return Report((WorkflowCheck(plan.source, plan.workflow, ("push",), jobs, plan.problems, detected=steps),))
+        found = tuple(_workflow(workflow, files) for workflow in workflows)
+    else:
+        plan = detect(files)
+        jobs = tuple(JobCheck(job.key, Verdict.RUNS) for job in plan.jobs)
+        steps = tuple((step.name or "", step.run or "") for job in plan.jobs for step in job.steps)
+        found = (WorkflowCheck(plan.source, plan.workflow, ("push",), jobs, plan.problems, detected=steps),)
+    wrong = quarantine.of_files(files).problems
+    if wrong:
+        found = (*found, WorkflowCheck(wrong[0].path, "quarantine", (), problems=wrong))
+    return Report(found)
 
 
 def _workflow(workflow: Workflow, files: Files) -> WorkflowCheck:

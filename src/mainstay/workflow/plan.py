@@ -1,17 +1,18 @@
 """From the files of a commit and an event to its plans: `.mainstay/`, else `.github/workflows/`, else detection."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mainstay.model.plan import Plan, Problem
 from mainstay.model.repository import tag_of
+from mainstay.workflow import quarantine
 from mainstay.workflow.calls import with_calls
 from mainstay.workflow.detect import detect
 from mainstay.workflow.files import Files
 from mainstay.workflow.read import Workflow, read_workflow
 from mainstay.workflow.triggers import TriggerEvent, why_not
 
-OURS = re.compile(r"\.mainstay/[^/]+\.ya?ml\Z")
+OURS = re.compile(r"\.mainstay/(?!quarantine\.)[^/]+\.ya?ml\Z")
 GITHUBS = re.compile(r"\.github/workflows/[^/]+\.ya?ml\Z")
 MAX_FILES = 100
 """Workflow files of one commit that are read."""
@@ -51,6 +52,22 @@ def read_all(files: Files) -> list[Workflow]:
 
 def planned(files: Files, event: TriggerEvent) -> Planned:
     """The plans of all workflows that `event` starts, and why the others are not started."""
+    found = _planned(files, event)
+    known = quarantine.of_files(files)
+    if known == quarantine.Quarantine():
+        return found
+    return replace(found, plans=tuple(_with_quarantine(plan, known) for plan in found.plans))
+
+
+def _with_quarantine(plan: Plan, known: quarantine.Quarantine) -> Plan:
+    """The plan with the tests in quarantine; with nothing to run where that cannot be read."""
+    problems = (*plan.problems, *known.problems)
+    if known.broken:
+        return replace(plan, jobs=(), calls=(), problems=problems)
+    return replace(plan, problems=problems, quarantine=known.entries)
+
+
+def _planned(files: Files, event: TriggerEvent) -> Planned:
     workflows = read_all(files)
     if not workflows:
         return _detected(files, event)

@@ -49,6 +49,8 @@ class Recorder:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._writer = reports.Writer(folder)
+        self._writer.begin()
+        self._exit_code: int | None = None
         self._open: dict[tuple[str, int], _Test] = {}
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -63,8 +65,15 @@ class Recorder:
                 text = _text(report)
                 self._write(report, "error", 0.0, reports.first_lines(text), reports.cut(text), None)
 
+    def pytest_sessionfinish(self, session: Any, exitstatus: Any) -> None:
+        """The tests are over."""
+        with suppress(Exception):
+            self._exit_code = int(exitstatus)
+
     def pytest_unconfigure(self) -> None:
         """The run is over."""
+        if self._exit_code is not None:
+            self._writer.end(self._exit_code)
         self._writer.close()
         reports.give_back(self._folder)
 

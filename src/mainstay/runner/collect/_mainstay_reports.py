@@ -32,7 +32,7 @@ def give_back(folder: str) -> None:
 
 
 class Writer:
-    """The file of this process. Made with the first test."""
+    """The file of this process. That it is there says that a run of tests began; its last line says how it ended."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -40,15 +40,30 @@ class Writer:
         self._fd: int | None = None
         self._bytes = 0
 
-    def write(self, report: dict[str, Any]) -> None:
-        """Write one report; nothing in a process that was forked off within a test."""
-        if os.getpid() != self._pid:
-            return
+    def begin(self) -> None:
+        """Make the file."""
         try:
             if self._fd is None:
                 name = f"{self._pid}-{os.urandom(4).hex()}.jsonl"
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
                 self._fd = os.open(os.path.join(self._folder, name), flags, 0o644)
+        except OSError:
+            pass
+
+    def end(self, exit_code: int) -> None:
+        """The run came to its own end, with this exit code; without this line it crashed."""
+        if self._fd is not None and os.getpid() == self._pid:
+            with suppress(OSError):
+                os.write(self._fd, b'{"end": %d}\n' % exit_code)
+
+    def write(self, report: dict[str, Any]) -> None:
+        """Write one report; nothing in a process that was forked off within a test."""
+        if os.getpid() != self._pid:
+            return
+        try:
+            self.begin()
+            if self._fd is None:
+                return
             if self._bytes > MAX_FILE_BYTES:
                 report = {key: report[key] for key in ("id", "outcome", "duration_s") if key in report}
             line = json.dumps({key: value for key, value in report.items() if value is not None}) + "\n"

@@ -34,7 +34,9 @@ def patch(runner: Any) -> None:
 
         self._makeResult = make_result
         try:
-            return plain_run(self, test)
+            result = plain_run(self, test)
+            listener.end(result)
+            return result
         finally:
             listener.close()
             self.__dict__.pop("_makeResult", None)
@@ -46,7 +48,9 @@ def patch(runner: Any) -> None:
         listener = Listener(folder)
         listener.attach(result)
         try:
-            return plain_suite(self, result, debug)
+            done = plain_suite(self, result, debug)
+            listener.end(result)
+            return done
         finally:
             listener.close()
 
@@ -79,6 +83,7 @@ class Listener:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._writer = reports.Writer(folder)
+        self._writer.begin()
         self._open: dict[int, dict[str, Any]] = {}
         self._result: Any = None
 
@@ -89,6 +94,11 @@ class Listener:
                 self._wrap(result, name)
             self._result = result
         return result
+
+    def end(self, result: Any) -> None:
+        """The tests came to their end."""
+        with suppress(Exception):
+            self._writer.end(0 if result.wasSuccessful() else 1)
 
     def close(self) -> None:
         """The run is over."""

@@ -293,6 +293,12 @@ def notes(tx: Tx, attempt_ids: Sequence[int]) -> dict[int, AttemptNotes]:
     }
 
 
+def newest_plan(tx: Tx, repository_id: int, ref: str) -> str | None:
+    """The digest of the plan of a ref's newest build."""
+    query = select(builds.c.plan).where(builds.c.repository_id == repository_id, builds.c.ref == ref)
+    return tx.conn.execute(query.order_by(builds.c.id.desc()).limit(1)).scalar()
+
+
 def plan_problems(tx: Tx, build_id: int) -> list[dict[str, Any]]:
     """What is wrong with the workflow file a build came from."""
     query = select(plans.c.body).join(builds, builds.c.plan == plans.c.digest).where(builds.c.id == build_id)

@@ -242,6 +242,23 @@ class TestRun(Struct, frozen=True):
     event: str
 
 
+class QuarantinedShape(Struct, frozen=True):
+    """Tests whose failure is passed over for a while, from `.mainstay/quarantine.yml`."""
+
+    test: str
+    """A name; in it `*` stands for any text."""
+    reason: str
+    expires: str
+    """The last day."""
+    expired: bool
+    """It is over: builds fail until the entry is gone or has a new date."""
+    owner: str | None
+    path: str
+    line: int
+    tests: list[TestShape]
+    """Those that were seen, 50 at most."""
+
+
 class TestDay(Struct, frozen=True):
     """What one day's results of a test add up to; days are in UTC."""
 

@@ -18,6 +18,7 @@ from mainstay.store.views.queue import OpenJob
 from mainstay.store.views.tests import Outcome, TestLine
 from mainstay.web.api import shapes
 from mainstay.web.listing import CommitLine, Line
+from mainstay.web.quarantine import Held
 
 
 def moment(at: datetime | None) -> str | None:
@@ -253,6 +254,15 @@ def test_line(found: TestLine) -> shapes.TestShape:
         round(found.duration_s, 6) if found.runs else None,
         moment(found.ran_at),
         moment(found.broke_at),
+    )
+
+
+def quarantined(held: Held, today: date) -> shapes.QuarantinedShape:
+    """An entry of the quarantine."""
+    entry = held.entry
+    lines = [test_line(each) for each in held.tests]
+    return shapes.QuarantinedShape(
+        entry.test, entry.reason, entry.expires, held.expired(today), entry.owner, entry.path, entry.line, lines
     )
 
 

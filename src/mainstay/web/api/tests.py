@@ -12,7 +12,7 @@ from mainstay.store.database import Tx
 from mainstay.store.figures import DayRow
 from mainstay.store.views import tests as views
 from mainstay.store.views.tests import Asked, Outcome, TestLine
-from mainstay.web import testing
+from mainstay.web import quarantine, testing
 from mainstay.web.api import describe, shapes, shaping
 from mainstay.web.api.asking import At, Cursor, Limit, answer, page
 from mainstay.web.testing import Digest
@@ -61,6 +61,14 @@ async def list_tests(
     asked = asked_of(sort, state, search, cursor)
     found, rest = await site.engine.db.read(listed, name, asked, limit)
     return page([shaping.test_line(each) for each in found], rest)
+
+
+@router.get("/repositories/{name}/quarantine", responses=describe.gives_page(shapes.QuarantinedShape, "Entries."))
+async def list_quarantine(site: At, name: str) -> Response:
+    """The tests in quarantine, as the newest build of the default branch has them."""
+    found = await site.engine.db.read(lambda tx: quarantine.held(tx, repositories.by_name(tx, name)))
+    today = site.engine.clock.now().date()
+    return page([shaping.quarantined(each, today) for each in found], None)
 
 
 @router.get("/repositories/{name}/tests/{test:path}", responses=describe.gives(shapes.TestHistory, "The test."))

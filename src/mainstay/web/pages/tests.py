@@ -8,13 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mainstay.flow.flaky import WINDOW_DAYS
+from mainstay.flow.quarantine import entry_for
 from mainstay.model.errors import NotFound
+from mainstay.model.plan import Quarantined
 from mainstay.store import figures, repositories
 from mainstay.store.database import Tx
 from mainstay.store.figures import DayRow
 from mainstay.store.views import tests as views
 from mainstay.store.views.tests import Asked, Outcome, Totals
-from mainstay.web import testing
+from mainstay.web import quarantine, testing
 from mainstay.web.access import reader
 from mainstay.web.options import site_of
 from mainstay.web.pages import marks
@@ -23,6 +25,7 @@ from mainstay.web.pages.marks import path_of
 from mainstay.web.pages.rendering import Crumb, render, speak
 from mainstay.web.pages.trend import Trend, trend
 from mainstay.web.pages.words import Words
+from mainstay.web.quarantine import Held
 from mainstay.web.testing import Digest
 from mainstay.web.tests_asked import asked_of, cursor_of
 
@@ -35,8 +38,10 @@ LISTS = {
     "flaky": "Flakiest",
     "slow": "Slowest",
     "unrun": "Longest not run",
+    "quarantine": "Quarantine",
     "all": "All",
 }
+QUARANTINE = "quarantine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +49,20 @@ class _Listed:
     """A page of a list."""
 
     digests: list[Digest]
+    held: list[Held]
     following: str | None
     totals: Totals
 
 
-def _listed(tx: Tx, name: str, asked: Asked) -> _Listed:
-    repository_id = repositories.by_name(tx, name).id
+def _listed(tx: Tx, name: str, asked: Asked | None) -> _Listed:
+    """A page of a list; None: the quarantine."""
+    repository = repositories.by_name(tx, name)
+    repository_id = repository.id
+    if asked is None:
+        return _Listed([], quarantine.held(tx, repository), None, views.totals(tx, repository_id))
     found, rest = views.page(tx, repository_id, asked, PAGE)
     digests = [Digest(line, tuple(views.history(tx, line.id, RECENT, bare=True))) for line in found]
-    return _Listed(digests, cursor_of(rest), views.totals(tx, repository_id))
+    return _Listed(digests, [], cursor_of(rest), views.totals(tx, repository_id))
 
 
 async def tests(request: Request) -> Response:
@@ -62,11 +72,14 @@ async def tests(request: Request) -> Response:
     name = request.path_params["name"]
     given = request.query_params
     kept = {key: given[key] for key in ("list", "state", "search") if given.get(key)}
-    asked = asked_of(kept.get("list", "newest"), kept.get("state"), kept.get("search"), given.get("after"))
+    sort = kept.get("list", "newest")
+    asked = None
+    if sort != QUARANTINE:
+        asked = asked_of(sort, kept.get("state"), kept.get("search"), given.get("after"))
     path = path_of(name, "tests")
     found = await site_of(request).engine.db.read(_listed, name, asked)
     if not found.digests and not kept and found.totals.tests:  # nothing has ever failed: then all of them
-        asked = Asked("all")
+        sort, asked = "all", Asked("all")
         found = await site_of(request).engine.db.read(_listed, name, asked)
     return render(
         request,
@@ -82,9 +95,12 @@ async def tests(request: Request) -> Response:
         heading=_list_heading(found.totals, name, words),
         totals=found.totals,
         outcome_state=marks.state_of_outcome,
-        asked=asked,
+        sort=sort,
+        asked=asked or Asked(),
+        held=found.held,
+        today=site_of(request).engine.clock.now().date(),
         lists=[(each, words(title), _address(path, kept, list=each)) for each, title in LISTS.items()],
-        following=found.following and _address(path, {**kept, "list": asked.sort}, after=found.following),
+        following=found.following and _address(path, {**kept, "list": sort}, after=found.following),
         window=WINDOW_DAYS,
     )
 
@@ -105,15 +121,18 @@ def _list_heading(totals: Totals, name: str, words: Words) -> Markup:
 class _One:
     digest: Digest
     failure: Outcome | None
+    entry: Quarantined | None
     days: list[DayRow]
 
 
 def _one(tx: Tx, name: str, test: str) -> _One:
-    found = views.by_name(tx, repositories.by_name(tx, name).id, test)
+    repository = repositories.by_name(tx, name)
+    found = views.by_name(tx, repository.id, test)
     if found is None:
         raise NotFound(f"{name} has no test {test[:200]!r}")
     history = tuple(views.history(tx, found.id, HISTORY, bare=True))
-    return _One(Digest(found, history), views.last_failure(tx, found.id), figures.days(tx, found.id))
+    entry = entry_for(quarantine.entries_of(tx, repository), found.name)
+    return _One(Digest(found, history), views.last_failure(tx, found.id), entry, figures.days(tx, found.id))
 
 
 async def test(request: Request) -> Response:
@@ -141,6 +160,7 @@ async def test(request: Request) -> Response:
         marks=marks.of_outcomes(found.history, forms),
         trend=_trend(one.days),
         last=one.failure,
+        entry=one.entry,
         first_bad=run[-1] if run and found.state in testing.FAILURES else None,
         heading=_heading(found, words, forms),
         outcome_state=marks.state_of_outcome,
