@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mainstay.flow import failure
+from mainstay.flow.quarantine import entry_for
 from mainstay.model.errors import NotFound
 from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
 from mainstay.model.person import Role
 from mainstay.model.repository import Commit, branch_of
 from mainstay.model.states import ENDED_JOB, BuildState, JobState
-from mainstay.store import artifacts, events, jobs, repositories
+from mainstay.store import artifacts, events, jobs, plans, repositories
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
 from mainstay.store.views import tests as test_views
@@ -67,6 +68,8 @@ class View:
     """Commits of the branch around this one, newest first."""
     before: BuildHead | None
     after: BuildHead | None
+    held: frozenset[str] = frozenset()
+    """Those of the failed tests that are in quarantine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def _view(tx: Tx, build_id: int) -> View:
         tuple(events.of_build(tx, build_id, 200)),
         tuple(_around(tx, head)),
         *views.beside(tx, head),
+        held=frozenset(name for name, _ in failures if entry_for(plans.of_build(tx, build_id).quarantine, name)),
     )
 
 
