@@ -194,8 +194,8 @@ def test_steps_of_a_parallel_stand_one_after_the_other_and_know_that_they_belong
     wrong = read(JOB + "      - parallel: []\n      - parallel: [{parallel: [{run: x}]}]\n")
     assert [(problem.line, problem.message[:24]) for problem in wrong.problems] == [
         (7, '"parallel" is empty: it '),
-        (8, 'unknown key "parallel" i'),
         (8, "this step does nothing: "),
+        (8, 'unknown key "parallel" i'),
     ]
 
 
