@@ -68,7 +68,7 @@ def test_uncommitted_changes_are_tested_and_nothing_is_written_into_the_folder(m
     committed(project)
     (project / "value").write_text("43\n")
     before = sorted(path.relative_to(project) for path in project.rglob("*"))
-    ran = mainstay("run", str(project), "--executor", "process", "--job", "two")
+    ran = mainstay("run", str(project), "--executor", "process", "--job", "two", "--parallel", "1")
     assert ran.code == 1
     assert "(with uncommitted changes)" in ran.out
     assert "✗ failed  two (1)" in ran.out

@@ -12,7 +12,7 @@ from mainstay.model.states import ENDED_ATTEMPT, ENDED_JOB, AttemptState, JobSta
 from tests.flow.world import World, queued_job
 
 RETRY = Retry()
-ENDS = sorted(ENDED_ATTEMPT - {AttemptState.SKIPPED, AttemptState.NEUTRAL})
+ENDS = sorted(ENDED_ATTEMPT - {AttemptState.SKIPPED})
 
 
 class JobLife(RuleBasedStateMachine):

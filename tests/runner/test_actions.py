@@ -93,8 +93,17 @@ def test_setup_python_reads_the_version_from_a_file(bench: Bench) -> None:
 
 def test_setup_python_says_what_is_there_when_it_does_not_have_it(bench: Bench) -> None:
     finish, _ = bench.run(Step(uses="actions/setup-python@v5", inputs={"python-version": ">=3.99"}))
-    assert finish.state == "failed"
+    assert finish.state == "neutral"
     assert "Python >=3.99 is not available on this runner; it has" in (finish.reason or "")
+
+
+def test_a_failure_that_came_before_what_is_not_here_is_a_failure(bench: Bench) -> None:
+    missing = Step(uses="actions/setup-python@v5", inputs={"python-version": "pypy3.10"}, condition="always()")
+    finish, _ = bench.run("exit 3", missing)
+    assert (finish.state, finish.reason) == ("failed", None)
+    later, _ = bench.run(missing, Step(run="exit 3", condition="always()"))
+    assert later.state == "neutral"
+    assert "only CPython is" in (later.reason or "")
 
 
 def test_setup_uv_says_which_uv_there_is(bench: Bench) -> None:

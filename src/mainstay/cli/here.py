@@ -270,7 +270,12 @@ class Here:
                 )
                 await machine.threads.run(_copy, log, output.ready_bytes, log_file)
                 state = _state(assignment, ending)
-                self._shown.end(watched, ending.steps, log_file, failed=state in (JobState.FAILED, JobState.ALLOWED))
+                self._shown.end(
+                    watched,
+                    ending.steps,
+                    log_file,
+                    failed=state in (JobState.FAILED, JobState.ALLOWED, JobState.NEUTRAL),
+                )
             finally:
                 self._running.discard(job)
                 legs.running.pop(name, None)
@@ -319,6 +324,7 @@ def _not_run(job: PlannedJob, each: JobInstance) -> Done | None:
 def _state(assignment: Assignment, ending: Ending) -> JobState:
     known = {
         AttemptState.PASSED: JobState.PASSED,
+        AttemptState.NEUTRAL: JobState.NEUTRAL,
         AttemptState.CANCELLED: JobState.CANCELLED,
         AttemptState.LOST: JobState.CANCELLED,
     }

@@ -35,6 +35,7 @@ _ENDS = {
     Move.FAIL: JobState.FAILED,
     Move.ALLOW: JobState.ALLOWED,
     Move.CANCEL: JobState.CANCELLED,
+    Move.SET_ASIDE: JobState.NEUTRAL,  # its runner's machine has not what the job asks for
 }
 
 MOVES: dict[tuple[JobState, Move], JobState] = {
@@ -68,8 +69,10 @@ def move_for_end(end: AttemptState, *, allowed_to_fail: bool, retries_left: bool
     match end:
         case AttemptState.PASSED:
             return Move.PASS
-        case AttemptState.CANCELLED | AttemptState.SKIPPED | AttemptState.NEUTRAL:
+        case AttemptState.CANCELLED | AttemptState.SKIPPED:
             return Move.CANCEL
+        case AttemptState.NEUTRAL:
+            return Move.SET_ASIDE
         case AttemptState.LOST | AttemptState.BROKEN if retries_left:
             return Move.RETRY
         case AttemptState.FAILED | AttemptState.TIMED_OUT | AttemptState.LOST | AttemptState.BROKEN:

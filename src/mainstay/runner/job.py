@@ -338,8 +338,12 @@ class Job:
         if self._refused is not None:
             return AttemptState.FAILED, self._refused
         if broken is not None or (self._situation is not None and self._situation.failed):
-            failed = next((step for step in self.steps if step.state is not StepState.PASSED and step.reason), None)
-            return AttemptState.FAILED, excess or (failed.reason if failed else None)
+            bad = (step for step in self.steps if step.state in (StepState.FAILED, StepState.TIMED_OUT))
+            failed = next(bad, None) or next((step for step in self.steps if step.reason), None)
+            reason = excess or (failed.reason if failed else None)
+            not_here = self._situation.not_here if self._situation is not None else []
+            # The first failure decides: what follows from it, or came before it, is not the machine's lack.
+            return (AttemptState.NEUTRAL if reason in not_here else AttemptState.FAILED), reason
         return AttemptState.PASSED, None
 
     def _outputs(self) -> dict[str, str]:

@@ -50,6 +50,8 @@ class Situation:
     """Within a composite action: the `env` of the step that uses it."""
     annotations: list[Annotation] = field(default_factory=list)
     summaries: list[str] = field(default_factory=list)
+    not_here: list[str] = field(default_factory=list)
+    """What the machine does not have, as steps found out; shared with composite actions."""
     annotated: list[int] = field(default_factory=lambda: [0, 0])
     """Characters of all annotations, and how many were not kept; in a list because composite actions share it."""
 

@@ -11,7 +11,7 @@ from mainstay.model.job import Annotation, StepResult
 from mainstay.model.plan import Step
 from mainstay.model.states import StepState
 from mainstay.runner import actions, composite, shells
-from mainstay.runner.actions.call import ActionFailed, Afterwards, Call, Keep
+from mainstay.runner.actions.call import ActionFailed, Afterwards, Call, Keep, NotHere
 from mainstay.runner.executors import JobPlace
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
@@ -127,6 +127,8 @@ class StepRun:
             ended = await (self._action(limit_s) if self.step.uses is not None else self._script(limit_s))
         except (StepFailed, ActionFailed, BadInput, ExpressionError) as error:
             await output.say(f"Error: {error}")
+            if isinstance(error, NotHere):
+                self.site.situation.not_here.append(output.reading.masked(str(error)))
             ended = _Ended(StepState.FAILED, reason=str(error))
         await output.settle()
         result = self._finished(ended, started, offset)

@@ -245,7 +245,7 @@ def reason_to_skip(condition: str | None, contexts: JobContexts) -> str:
         if contexts.status.cancelled:
             return "the build was cancelled"
         return f"what it needs did not succeed ({', '.join(unmet)})" if unmet else "something before it did not succeed"
-    return f"its condition is false: {condition.strip()}" + (f" ({', '.join(unmet)})" if unmet else "")
+    return f"its condition is false: {' '.join(condition.split())}" + (f" ({', '.join(unmet)})" if unmet else "")
 
 
 def _chain(plan: Plan, key: str | None) -> Sequence[Call]:

@@ -23,6 +23,12 @@ class ActionFailed(MainstayError):
     code = "action-failed"
 
 
+class NotHere(ActionFailed):
+    """The machine does not have what the action is to set up. That says nothing about the code: the job is neutral."""
+
+    code = "not-here"
+
+
 class Programs(Protocol):
     """How an action runs programs: as processes of its job, with all that holds for those."""
 

@@ -2,7 +2,7 @@
 
 import re
 
-from mainstay.runner.actions.call import Action, ActionFailed, Call
+from mainstay.runner.actions.call import Action, Call, NotHere
 
 
 def on_machine(name: str, command: tuple[str, ...], output: str) -> Action:
@@ -12,7 +12,7 @@ def on_machine(name: str, command: tuple[str, ...], output: str) -> Action:
         code, text = await call.programs.read(list(command), cwd=call.temp)
         found = re.search(r"\d+(?:\.\d+)+", text)
         if code or found is None:
-            raise ActionFailed(f"there is no {name} on this runner; install it on the machine, or leave the step out")
+            raise NotHere(f"there is no {name} on this runner; install it on the machine, or leave the step out")
         call.outputs[output] = found[0]
         await call.say(f"{name} {found[0]} of this machine is used")
 

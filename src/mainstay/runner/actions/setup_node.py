@@ -2,7 +2,7 @@
 
 import re
 
-from mainstay.runner.actions.call import ActionFailed, Call
+from mainstay.runner.actions.call import ActionFailed, Call, NotHere
 
 
 async def setup_node(call: Call) -> None:
@@ -10,7 +10,7 @@ async def setup_node(call: Call) -> None:
     code, text = await call.programs.read(["node", "--version"], cwd=call.temp)
     have = text.strip().removeprefix("v")
     if code or not re.fullmatch(r"\d+\.\d+\.\d+\S*", have):
-        raise ActionFailed("there is no Node.js on this runner; install it on the machine, or leave the step out")
+        raise NotHere("there is no Node.js on this runner; install it on the machine, or leave the step out")
     wanted = call.input("node-version")
     name = call.input("node-version-file")
     if not wanted and name:
@@ -20,8 +20,6 @@ async def setup_node(call: Call) -> None:
             raise ActionFailed(f"the node-version-file {name} cannot be read: {error}") from None
     major = re.match(r"v?(\d+)", wanted)
     if major and major[1] != have.split(".")[0]:
-        raise ActionFailed(
-            f"this runner has Node.js {have}, not {wanted}; install that on the machine, or ask for {have}"
-        )
+        raise NotHere(f"this runner has Node.js {have}, not {wanted}; install that on the machine, or ask for {have}")
     call.outputs.update({"node-version": f"v{have}", "cache-hit": "false"})
     await call.say(f"Node.js {have} of this machine is used")

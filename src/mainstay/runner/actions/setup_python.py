@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mainstay.runner.actions import versions
-from mainstay.runner.actions.call import ActionFailed, Call
+from mainstay.runner.actions.call import ActionFailed, Call, NotHere
 from mainstay.runner.actions.versions import Version, Wanted
 from mainstay.runner.environment import ARCHITECTURES
 
@@ -42,7 +42,7 @@ async def setup_python(call: Call) -> None:
     architecture = call.input("architecture", "").upper()
     here = str(call.situation.contexts["runner"]["arch"])
     if architecture and ARCHITECTURES.get(architecture.lower(), architecture) != here:
-        raise ActionFailed(f"this runner has Python for {here}, not for {architecture}")
+        raise NotHere(f"this runner has Python for {here}, not for {architecture}")
     wanted = [versions.parse(text) for text in _asked(call)]
     found: list[Interpreter] = []
     machine = await _interpreters(call)
@@ -51,7 +51,7 @@ async def setup_python(call: Call) -> None:
         chosen = _best(machine, each, prereleases=prereleases) or await _fetched(call, each)
         if chosen is None:
             have = ", ".join(sorted({_text(one.version) for one in machine}, key=_sort_key)) or "none"
-            raise ActionFailed(f"Python {each.text} is not available on this runner; it has {have}. {_advice()}")
+            raise NotHere(f"Python {each.text} is not available on this runner; it has {have}. {_advice()}")
         found.append(chosen)
     await _use(call, found)
 

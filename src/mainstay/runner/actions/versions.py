@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from mainstay.runner.actions.call import ActionFailed
+from mainstay.runner.actions.call import ActionFailed, NotHere
 
 Version: TypeAlias = tuple[int, int, int]
 
@@ -31,7 +31,7 @@ def parse(text: str) -> Wanted:
     lower = asked.lower()
     for name in ("pypy", "graalpy"):
         if lower.startswith(name):
-            raise ActionFailed(f"{asked} is not available here: only CPython is; leave {name} out of the matrix")
+            raise NotHere(f"{asked} is not available here: only CPython is; leave {name} out of the matrix")
     if lower in ("", "x", "*", "3", "3.x"):
         return Wanted(asked or "3.x", lambda version: version[0] == 3)
     development = lower.endswith("-dev")
