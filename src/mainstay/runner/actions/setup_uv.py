@@ -1,7 +1,6 @@
 """`astral-sh/setup-uv`: uv is a part of every runner, so there is little left to do."""
 
 import re
-import shutil
 
 from mainstay.runner.actions.call import ActionFailed, Call
 
@@ -11,7 +10,7 @@ async def setup_uv(call: Call) -> None:
 
     Outputs: uv-version, uv-path, uvx-path, cache-hit, venv.
     """
-    place = shutil.which("uv", path=call.path())
+    place = call.programs.find("uv")
     if place is None:
         raise ActionFailed("there is no uv on this runner; install the runner with its package uv")
     code, text = await call.programs.read(["uv", "--version"], cwd=call.temp)
