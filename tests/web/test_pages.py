@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from mainstay.model.person import Actor
+from mainstay.store import audit, people
 from mainstay.web.pages import words
 from tests.web.conftest import API_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
@@ -63,6 +65,8 @@ def everything(f: Filling) -> None:
     f.schedule(hostile, HOSTILE, "0 3 * * *", next_at=None)
     messages(f, demo, "demo")
     messages(f, hostile, HOSTILE)
+    people.add(f.tx, "ada", f.now, full_name=HOSTILE[:100], role="admin")
+    audit.add(f.tx, Actor(HOSTILE), "build.cancel", HOSTILE, f.now, detail=HOSTILE)
 
 
 PAGES = [
@@ -110,6 +114,10 @@ PAGES = [
     "/jobs/5/attempts/1?q=nothing-like-this",
     "/jobs/6/attempts/1",
     "/jobs/11/attempts/1",
+    "/account",
+    "/people",
+    "/people/ada",
+    "/audit",
     "/nowhere",
 ]
 

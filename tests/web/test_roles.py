@@ -21,6 +21,8 @@ from tests.web.filling import Filling, JobRow, Step
 R, D, M, A = Role.READER, Role.DEVELOPER, Role.MAINTAINER, Role.ADMIN
 SERVER = "server"
 """Marks what needs its role in all repositories."""
+SELF = "self"
+"""Marks what everybody who is signed in has: an account, tokens."""
 NOBODY = "nobody"
 """Marks what everybody gets, or what a key of its own opens (runners, git, forges)."""
 
@@ -38,7 +40,6 @@ ROUTES: dict[str, Any] = {
     "GET /jobs/{job:int}/attempts/{attempt:int}/raw": R,
     "GET /repositories/{name}": R,
     "POST /repositories/{name}/look": D,
-    "GET /repositories/{name}/refs": R,
     "GET /repositories/{name}/commits/{commit}": R,
     "GET /repositories/{name}/tests": R,
     "GET /repositories/{name}/tests/{test:path}": R,
@@ -52,7 +53,18 @@ ROUTES: dict[str, Any] = {
     "POST /runners/tokens": (SERVER, A),
     "POST /runners/{runner:int}/{action}": (SERVER, A),
     "GET /queue": R,
-    "POST /queue": D,
+    "GET /welcome": NOBODY,
+    "POST /welcome": SELF,
+    "GET /account": SELF,
+    "POST /account/tokens": SELF,
+    "POST /account/tokens/{token:int}/revoke": SELF,
+    "POST /account/password": SELF,
+    "POST /account/sessions": SELF,
+    "GET /people": (SERVER, A),
+    "POST /people": (SERVER, A),
+    "GET /people/{person}": (SERVER, A),
+    "POST /people/{person}": (SERVER, A),
+    "GET /audit": (SERVER, A),
     "GET /sign-in": NOBODY,
     "POST /sign-in": NOBODY,
     "POST /sign-out": NOBODY,
@@ -71,7 +83,6 @@ ROUTES: dict[str, Any] = {
     "GET /api/v1/builds/{build}": R,
     "POST /api/v1/builds/{build}/cancel": D,
     "POST /api/v1/builds/{build}/rerun": D,
-    "POST /api/v1/builds/{build}/priority": D,
     "GET /api/v1/builds/{build}/why": R,
     "GET /api/v1/builds/{build}/artifacts": R,
     "GET /api/v1/artifacts/{artifact}": R,
@@ -116,6 +127,24 @@ ROUTES: dict[str, Any] = {
     "POST /api/v1/runners/{runner}/resume": (SERVER, A),
     "DELETE /api/v1/runners/{runner}": (SERVER, A),
     "POST /api/v1/runner-tokens": (SERVER, A),
+    "GET /api/v1/runner-tokens": (SERVER, A),
+    "DELETE /api/v1/runner-tokens/{token}": (SERVER, A),
+    "GET /api/v1/people": (SERVER, A),
+    "POST /api/v1/people": (SERVER, A),
+    "GET /api/v1/people/{person}": (SERVER, A),
+    "PATCH /api/v1/people/{person}": (SERVER, A),
+    "DELETE /api/v1/people/{person}": (SERVER, A),
+    "POST /api/v1/people/{person}/link": (SERVER, A),
+    "GET /api/v1/repositories/{name}/people": A,
+    "PUT /api/v1/repositories/{name}/people/{person}": A,
+    "DELETE /api/v1/repositories/{name}/people/{person}": A,
+    "GET /api/v1/audit": (SERVER, A),
+    "GET /api/v1/tokens": SELF,
+    "POST /api/v1/tokens": SELF,
+    "DELETE /api/v1/tokens/{token}": SELF,
+    "GET /repositories/{name}/refs": R,
+    "GET /api/v1/repositories/{name}/quarantine": R,
+    "GET /api/v1/repositories/{name}/refs": R,
     "GET /api/v1/queue": R,
     "GET /api/v1/events": R,
 }
@@ -211,6 +240,9 @@ def filled(route: str, village: Village) -> str:
         ("{message}", "1"),
         ("{channel}", "team"),
         ("{action}", "drain"),
+        ("{person}", "reader"),
+        ("{token:int}", "999"),
+        ("{token}", "999"),
         ("{secret}", "KEY"),
         ("{variable}", "REGION"),
     ):
@@ -244,7 +276,7 @@ def _needs(route: str) -> tuple[Role, bool]:
 
 def test_who_has_too_little_is_refused_and_who_has_enough_is_not(village: Village) -> None:
     for route, mark in ROUTES.items():
-        if mark == NOBODY:
+        if mark in (NOBODY, SELF):
             continue
         needed, server = _needs(route)
         about_one = "{" in route and not server
@@ -266,7 +298,7 @@ def test_who_has_too_little_is_refused_and_who_has_enough_is_not(village: Villag
 
 def test_who_has_the_role_gets_as_far_as_the_command_itself(village: Village) -> None:
     for route in sorted(ROUTES, key=lambda route: route.startswith("DELETE")):
-        if ROUTES[route] != NOBODY and not route.startswith("GET"):
+        if ROUTES[route] not in (NOBODY, SELF) and not route.startswith("GET"):
             needed, server = _needs(route)
             who = "server-admin" if server else needed.word
             status = ask(village, route, who).status_code

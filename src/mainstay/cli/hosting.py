@@ -61,9 +61,9 @@ class Place:
     """Local runners; None: none."""
     labels: tuple[str, ...] = ()
     executor: str | None = None
-    containers: tuple[str, ...] = ()
-    """What local runners are told of containers, as arguments."""
     hook_secrets: dict[str, str] = field(default_factory=dict)
+    public_reading: str | None = None
+    """`all`, `marked` or `none`; None: as the address is."""
     outgoing: Outgoing = field(default_factory=Outgoing)
 
 
@@ -97,8 +97,8 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
         engine = await Engine.open(Config(place.data, place.database, place.blobs, outlet=out))
         try:
             options = Options(
-                # With an address for others a proxy stands before us: all the world comes from the loopback address.
-                public_reading=place.host in LOOPBACK and place.public_url is None,
+                public_reading=_reading(place) == "all",
+                public_repositories=_reading(place) != "none",
                 address=place.public_url,
                 hook_secrets=place.hook_secrets,
                 data=place.data,
@@ -122,6 +122,13 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
                 (place.data / "url").unlink(missing_ok=True)
         finally:
             await engine.close()
+
+
+def _reading(place: Place) -> str:
+    """What is read without signing in. With an address for others a proxy stands before us: all the world comes from
+    the loopback address then."""
+    alone = place.host in LOOPBACK and place.public_url is None
+    return place.public_reading or ("all" if alone else "marked")
 
 
 async def until_told(work: Callable[[], Awaitable[int]] | None = None) -> int:
@@ -215,7 +222,7 @@ def _url(place: Place, listener: socket.socket) -> str:
 async def _local(engine: Engine, place: Place, url: str) -> Local:
     token = await _token(engine, place.data / "runner-token", "runner", "local runners")
     folder = place.data / "runners"
-    return Local(url, token, folder, engine.mirrors.folder, place.labels, place.executor, place.containers)
+    return Local(url, token, folder, engine.mirrors.folder, place.labels, place.executor)
 
 
 async def _token(engine: Engine, file: Path, kind: str, name: str) -> str:

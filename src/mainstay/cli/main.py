@@ -45,12 +45,16 @@ COMMANDS = {
     "logs": Entry("logs:logs", WORK, "Print a build's log as it was printed."),
     "wait": Entry("wait:wait", WORK, "Wait for the verdict of a build or a commit."),
     "cancel": Entry("builds:cancel", WORK, "Cancel a build."),
-    "prioritise": Entry("builds:prioritise", WORK, "Let a build go before or after others."),
     "rerun": Entry("builds:rerun", WORK, "Run a build again: all of it, what failed, or one job."),
     "why": Entry("builds:why", WORK, "Tell the story of a build's states, each with its cause."),
     "tests": Entry("tests:tests", WORK, "List a repository's tests with history, duration and flakiness."),
     "runners": Entry("runners:runners", TEND, "List runners with labels, load and last contact."),
-    "runner-token": Entry("runners:runner_token", TEND, "Make a token with which a runner enrols."),
+    "runner-token": Entry(
+        "runners:runner_token", TEND, "Make a token with which a runner enrols; list and revoke those there are."
+    ),
+    "people": Entry("people:people", TEND, "Let people in: add, list, show, set, remove, link."),
+    "token": Entry("tokens:token", TEND, "Make API tokens: create, list, revoke."),
+    "audit": Entry("people:audit", TEND, "List who changed what, when and from where; newest first."),
     "doctor": Entry("doctor:doctor", TEND, "Look whether this machine and the data folder are in order."),
     "backup": Entry("data:backup", TEND, "Write all data into one file, while the server runs."),
     "restore": Entry("data:restore", TEND, "Fill an empty data folder from a backup."),

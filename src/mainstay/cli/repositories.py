@@ -159,6 +159,7 @@ def _print_repository(found: Any) -> None:
         ("commits", found["commits"]),
         ("poll every", terminal.duration(found["poll_s"])),
         ("supersede", "yes" if found.get("supersede") else "no"),
+        ("public", "yes" if found.get("public") else "no"),
         ("last look", terminal.ago(found.get("seen_at"))),
     ]
     for label, value in lines:
@@ -177,6 +178,11 @@ def _print_repository(found: Any) -> None:
 @commits_option
 @poll_option
 @supersede_option
+@click.option(
+    "--public/--private",
+    default=None,
+    help="Whether everybody may read it, without signing in. For its administrators.",
+)
 @json_option
 @client_command
 def change(server: Server, name: str, url: str | None, as_json: bool, **how: Any) -> None:
@@ -190,7 +196,7 @@ def change(server: Server, name: str, url: str | None, as_json: bool, **how: Any
     if url is not None:
         body["url"] = _absolute(url)
     if not body:
-        raise click.UsageError("Name what to change: --url, --branch, --commits, --poll or --supersede.")
+        raise click.UsageError("Name what to change: --url, --branch, --commits, --poll, --supersede or --public.")
     answer = server.patch(repository_path(name), body)
     if as_json:
         terminal.print_json(answer)

@@ -1,10 +1,15 @@
 """Commands about runners: who takes jobs, and the token with which another one enrols."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 from mainstay.cli import terminal
 from mainstay.cli.connection import Server, client_command, json_option
 from mainstay.cli.terminal import Painted, Table
+from mainstay.cli.tokens import print_tokens
 
 COLOURS = {"online": "green", "draining": "yellow", "offline": "red"}
 
@@ -44,12 +49,24 @@ def runners(server: Server, as_json: bool) -> None:
         out.line(line)
 
 
-@click.command("runner-token")
+def _by_itself(function: Callable[..., None]) -> Callable[..., None]:
+    """Let a group be a command too: what it does is done only when none of its commands is named."""
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        if click.get_current_context().invoked_subcommand is None:
+            function(*args, **kwargs)
+
+    return command
+
+
+@click.group("runner-token", invoke_without_command=True)
 @click.option("--name", metavar="NAME", help="What the token is called in lists; for the host it goes to, say.")
 @json_option
+@_by_itself
 @client_command
 def runner_token(server: Server, name: str | None, as_json: bool) -> None:
-    """Make a token with which a runner enrols.
+    """Make a token with which a runner enrols; list and revoke those there are.
 
     It is shown this once; the server keeps only its hash.
 
@@ -62,3 +79,34 @@ def runner_token(server: Server, name: str | None, as_json: bool) -> None:
         terminal.print_json(answer)
     else:
         terminal.output().line(answer["token"])
+
+
+@runner_token.command("list")
+@json_option
+@client_command
+def list_runner_tokens(server: Server, as_json: bool) -> None:
+    """List the tokens of runners with last use.
+
+    \b
+    Example:
+      mainstay runner-token list
+    """
+    page = server.get("/runner-tokens")
+    if as_json:
+        terminal.print_json(page)
+    else:
+        print_tokens(page["items"], "No runner has a token yet. Make one: mainstay runner-token")
+
+
+@runner_token.command("revoke")
+@click.argument("token_id", metavar="ID", type=click.IntRange(0))
+@client_command
+def revoke_runner_token(server: Server, token_id: int) -> None:
+    """Make a runner's token worthless, now: its runners get no more work and can deliver nothing.
+
+    \b
+    Example:
+      mainstay runner-token revoke 3
+    """
+    server.delete(f"/runner-tokens/{token_id}")
+    terminal.output().line(f"Token {token_id} is worth nothing any more.")

@@ -5,7 +5,7 @@ An option on the command line wins over the environment, the environment over th
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,19 @@ REACH = Setting(
     "How far webhooks and chats may reach: `internet` (public addresses), `network` (private ones too) or `machine` "
     "(this machine as well).",
 )
+PUBLIC_READING = Setting(
+    "MAINSTAY_PUBLIC_READING",
+    None,
+    "`all` on a loopback address without a public address, else `marked`",
+    "What is read without signing in: `all`, what is `marked` (`mainstay repo set NAME --public`), or `none`.",
+)
+HOOK_SECRETS = Setting(
+    "MAINSTAY_HOOK_SECRETS",
+    None,
+    "none: webhooks without a signature are taken too",
+    "What webhooks must be signed with: `FORGE=SECRET` for each forge, blanks or line ends between.",
+)
+HOOK_SECRETS_FILE = Setting("MAINSTAY_HOOK_SECRETS_FILE", None, "none", "A file that holds those secrets.")
 NO_COLOR = Setting("NO_COLOR", None, "unset: colours on a terminal, none elsewhere", "Set to anything: no colours.")
 
 SETTINGS = (
@@ -108,6 +121,9 @@ SETTINGS = (
     MAIL_FROM,
     MAIL_AUTHORS,
     REACH,
+    PUBLIC_READING,
+    HOOK_SECRETS,
+    HOOK_SECRETS_FILE,
     NO_COLOR,
 )
 
@@ -132,6 +148,29 @@ def secret(setting: Setting, file: Setting) -> str | None:
     """What the environment says, or the file that it names, so that a secret need not stand in the environment."""
     named = value(file)
     return value(setting) or (None if named is None else _read(Path(named)))
+
+
+def hook_secrets(forges: Collection[str]) -> dict[str, str]:
+    """Forge name to the secret of its webhooks. Raises BadInput for what is not `FORGE=SECRET`."""
+    found = {}
+    for each in (secret(HOOK_SECRETS, HOOK_SECRETS_FILE) or "").split():
+        forge, equals, text = each.partition("=")
+        if not equals or not text:
+            raise BadInput(
+                f"{HOOK_SECRETS.name} holds `FORGE=SECRET` for each forge, blanks between; one has no secret."
+            )
+        if forge not in forges:
+            raise BadInput(f"{HOOK_SECRETS.name} names the forge {forge[:40]!r}; there are {', '.join(forges)}.")
+        found[forge] = text
+    return found
+
+
+def public_reading() -> str | None:
+    """What is read without signing in; None: nothing is said. Raises BadInput."""
+    said = value(PUBLIC_READING)
+    if said not in (None, "all", "marked", "none"):
+        raise BadInput(f"{PUBLIC_READING.name} is all, marked or none, not {said!r}.")
+    return said
 
 
 def colours_wanted() -> bool:

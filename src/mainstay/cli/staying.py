@@ -15,8 +15,8 @@ from mainstay.cli import sample as sample_project
 from mainstay.cli import settings, terminal
 from mainstay.cli.connection import Server
 from mainstay.cli.hosting import Outgoing, Place, Running, hosted, until_told
-from mainstay.cli.serve import container_arguments
 from mainstay.flow.fleet import Bounds
+from mainstay.web.hooks import FORGES
 
 END = "End with Ctrl-C."
 
@@ -33,6 +33,8 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
         runners=Bounds(*runners, down_after_s=where["idle_s"]) if runners else None,
         labels=tuple(label.strip() for label in (where.get("labels") or "").split(",") if label.strip()),
         executor=where.get("executor"),
+        hook_secrets=settings.hook_secrets(FORGES),
+        public_reading=settings.public_reading(),
         outgoing=Outgoing(
             where["smtp"] or settings.value(settings.SMTP),
             settings.secret(settings.SMTP_PASSWORD, settings.SMTP_PASSWORD_FILE),
@@ -40,7 +42,6 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
             settings.value(settings.MAIL_AUTHORS),
             settings.value(settings.REACH),
         ),
-        containers=container_arguments(where),
     )
 
 

@@ -1,16 +1,19 @@
 """Who is speaking: tokens to identities, remembered for a short while so that hot paths need no query."""
 
+import contextlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from mainstay.engine.clock import Clock
 from mainstay.flow import permit
-from mainstay.model.errors import Gone
+from mainstay.model.errors import Gone, Unavailable
 from mainstay.model.person import Actor, Grants, Scope
 from mainstay.store import audit, people, runners, tokens
 from mainstay.store.database import Database, Tx
 
 REMEMBER_S = 30.0
+USED_EVERY_S = 300.0
 MAX_REMEMBERED = 10_000
 
 
@@ -29,6 +32,8 @@ class Identity:
     token: str | None = None
     """What an API token is called."""
     scope: Scope = Scope.ADMIN
+    limited: bool = False
+    """It carries less than its person may: a token with a scope or for some repositories, or a session of one."""
     address: str | None = None
     """Where this request came from."""
 
@@ -64,14 +69,24 @@ class Access:
         known = self._remembered.get(key)
         if known is not None and known[0] > now:
             return known[1]
-        identity = await self._database.read(_identity, token, self._clock.now())
-        if identity is None:
+        found = await self._database.read(_identity, token, self._clock.now())
+        if found is None:
             self._remembered.pop(key, None)
             return None
+        identity, used_at, ends_at = found
+        await self._used(identity.id, used_at)
+        left_s = REMEMBER_S if ends_at is None else (ends_at - self._clock.now()).total_seconds()
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
-        self._remembered[key] = (now + REMEMBER_S, identity)
+        self._remembered[key] = (now + min(REMEMBER_S, left_s), identity)
         return identity
+
+    async def _used(self, token_id: int, used_at: datetime | None) -> None:
+        """Keep now and then when a token was used last; where nothing can be written, reading goes on."""
+        now = self._clock.now()
+        if used_at is None or (now - used_at).total_seconds() > USED_EVERY_S:
+            with contextlib.suppress(Unavailable):
+                await self._database.write(tokens.touch, token_id, now)
 
     async def public(self) -> frozenset[int]:
         """The repositories that everybody may read."""
@@ -102,22 +117,27 @@ class Access:
         self._stop()
 
 
-def _identity(tx: Tx, token: str, now: datetime) -> Identity | None:
+def _identity(tx: Tx, token: str, now: datetime) -> tuple[Identity, datetime | None, datetime | None] | None:
+    """Who it is, when the token was used last, when it ends."""
     row = tokens.find(tx, token, now)
-    if row is None:
-        return None
+    identity = None if row is None else _of_row(tx, row)
+    return None if identity is None else (identity, row.used_at, row.expires_at)
+
+
+def _of_row(tx: Tx, row: Any) -> Identity | None:
     if row.kind not in ("api", "session"):
         return Identity(row.kind, row.id, row.name)
     named = row.name if row.kind == "api" else None
     scope = Scope(row.scope)
+    limited = scope is not Scope.ADMIN or row.repositories is not None
     if row.person_id is None:
         grants = permit.limited(permit.EVERYTHING, scope, row.repositories)
-        return Identity(row.kind, row.id, row.name, None, grants, named, scope)
+        return Identity(row.kind, row.id, row.name, None, grants, named, scope, limited)
     person = people.find(tx, row.person_id)
     if person is None:
         return None
     grants = permit.limited(people.grants_of(tx, person), scope, row.repositories)
-    return Identity(row.kind, row.id, person.name, person.id, grants, named, scope)
+    return Identity(row.kind, row.id, person.name, person.id, grants, named, scope, limited)
 
 
 def _add(tx: Tx, kind: str, name: str, token: str, actor: Actor | None, now: datetime) -> int:

@@ -90,6 +90,9 @@ class Housekeeping:
         await self._forget_test_days(now)
         if due.events is not None:
             gone["events"] = await self._all(retention.old_events, due.events)
+        if due.audit is not None:
+            gone["audit entries"] = await self._all(retention.old_audit, due.audit)
+        gone["ended sessions"] = await self._database.write(retention.old_tokens, now)
         gone["artifacts"] = await self._database.write(retention.old_artifacts, due.artifacts, now)
         gone["caches"] = await self._database.write(caches.trim, REPOSITORY_BYTES)
         if due.removed_repositories is not None:

@@ -8,6 +8,7 @@ from typing import Self
 
 from mainstay.engine import enrol, people, results
 from mainstay.engine.access import Access, Identity
+from mainstay.engine.accounts import Accounts
 from mainstay.engine.artifacts import Artifacts
 from mainstay.engine.caches import Caches
 from mainstay.engine.channels import Channels
@@ -22,10 +23,12 @@ from mainstay.engine.housekeeping import Housekeeping
 from mainstay.engine.intake import Intake
 from mainstay.engine.logs import Logs
 from mainstay.engine.loops import Loops
+from mainstay.engine.personal_tokens import PersonalTokens
 from mainstay.engine.planning import Planner
 from mainstay.engine.reporting import Mailing, Reporting
 from mainstay.engine.repositories import Repositories
 from mainstay.engine.secrets import Secrets
+from mainstay.engine.signing_in import SigningIn
 from mainstay.engine.starts import Starts
 from mainstay.engine.upkeep import Upkeep
 from mainstay.engine.wake import Wake
@@ -78,6 +81,9 @@ class Engine:
         self.wake = Wake(database)
         self.loops = Loops()
         self.access = Access(database, self.clock)
+        self.accounts = Accounts(database, self.clock)
+        self.signing_in = SigningIn(database, self.clock)
+        self.tokens = PersonalTokens(database, self.clock)
         self.logs = Logs(database, blobs, self.wake, config.log_limit_bytes)
         self.artifacts = Artifacts(database, blobs, self.clock)
         self.caches = Caches(database, blobs, self.clock)
@@ -254,10 +260,6 @@ class Engine:
     async def cancel_build(self, actor: Actor, build_id: int, reason: str | None = None) -> None:
         """Stop a build."""
         await self.db.write(people.cancel_build, actor, build_id, reason, self.clock.now())
-
-    async def prioritise_build(self, actor: Actor, build_id: int, priority: int) -> int:
-        """Let a build go before or after others; give how many of its jobs are open."""
-        return await self.db.write(people.prioritise, actor, build_id, priority, self.clock.now())
 
     async def rerun_build(
         self, actor: Actor, build_id: int, failed_only: bool = False, job_name: str | None = None

@@ -14,6 +14,7 @@ class Rules:
     tests_days: int | None = 365
     events_days: int | None = 365
     removed_repositories_days: int | None = 7
+    audit_days: int | None = 730
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Deadlines:
     tests: datetime | None
     events: datetime | None
     removed_repositories: datetime | None
+    audit: datetime | None
 
 
 def deadlines(rules: Rules, now: datetime) -> Deadlines:
@@ -41,4 +43,5 @@ def deadlines(rules: Rules, now: datetime) -> Deadlines:
         before(rules.tests_days),
         before(rules.events_days),
         before(rules.removed_repositories_days),
+        before(rules.audit_days),
     )

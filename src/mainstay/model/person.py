@@ -96,3 +96,25 @@ class Person:
     def everywhere(self) -> Role | None:
         """The role in all repositories, wherever it comes from."""
         return max((role for role in (self.role, self.group_role) if role is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as lists show it; its text is kept nowhere."""
+
+    id: int
+    kind: str
+    """`api`, `session`, `signin`, `device` or `runner`."""
+    name: str
+    person_id: int | None
+    scope: Scope
+    repositories: tuple[int, ...] | None
+    """The only ones that it opens; None: all that its person may see."""
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: datetime | None
+    """When it was last used, to within some minutes."""
+    address: str | None
+    """Where a session was opened from."""
+    agent: str | None
+    """What a session's browser called itself."""

@@ -31,6 +31,8 @@ class Repository:
     supersede: bool = False
     """Whether a newer commit of a branch cancels the waiting builds of older ones."""
     poll_s: float = 60.0
+    public: bool = False
+    """Whether everybody may read it, without signing in."""
     default_ref: str | None = None
     """The remote's default branch, whole, once it is known: schedules run on it."""
     key_public: str | None = None

@@ -143,3 +143,36 @@ def names(tx: Tx, person_ids: Iterable[int]) -> dict[int, str]:
     """The names of people by id, removed ones left out."""
     query = select(people.c.id, people.c.name).where(people.c.id.in_(list(person_ids)), people.c.removed_at.is_(None))
     return {row.id: row.name for row in tx.conn.execute(query)}
+
+
+def seen(tx: Tx, person_id: int, now: datetime) -> None:
+    """Keep when a person signed in last."""
+    tx.conn.execute(update(people).where(people.c.id == person_id).values(seen_at=now))
+
+
+def password_of(tx: Tx, name: str) -> tuple[int, str | None] | None:
+    """A person's id and kept hash; None: there is nobody of that name."""
+    row = tx.conn.execute(_live.where(people.c.name == name)).first()
+    return None if row is None else (row.id, row.password)
+
+
+def by_subject(tx: Tx, issuer: str, subject: str) -> Person | None:
+    """The person whom an identity provider knows by that name."""
+    row = tx.conn.execute(_live.where(people.c.issuer == issuer, people.c.subject == subject)).first()
+    return None if row is None else _person(row)
+
+
+def admins(tx: Tx) -> list[str]:
+    """The names of those who are administrators of everything, by hand or by groups."""
+    admin = Role.ADMIN.word
+    query = _live.where((people.c.role == admin) | (people.c.group_role == admin)).order_by(people.c.name)
+    return [row.name for row in tx.conn.execute(query)]
+
+
+def remove(tx: Tx, person: Person, now: datetime) -> None:
+    """Let nobody be this person any more and free the name. The row stays for the audit trail."""
+    tx.conn.execute(delete(memberships).where(memberships.c.person_id == person.id))
+    freed = f"-{person.id}-{person.name}"[:64]
+    gone = {"removed_at": now, "name": freed, "password": None, "issuer": None, "subject": None, "email": None}
+    tx.conn.execute(update(people).where(people.c.id == person.id).values(role=None, group_role=None, **gone))
+    tx.wake("tokens")

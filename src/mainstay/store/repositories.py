@@ -23,6 +23,7 @@ def _repository(row: Any) -> Repository:
         commits=CommitPolicy(row.commits),
         supersede=row.supersede,
         poll_s=row.poll_s,
+        public=row.public,
         default_ref=row.default_ref,
         key_public=row.key_public,
         created_at=row.created_at,
@@ -49,6 +50,7 @@ def add(tx: Tx, repository: Repository, now: datetime) -> Repository:
             commits=repository.commits.value,
             supersede=repository.supersede,
             poll_s=repository.poll_s,
+            public=repository.public,
             created_at=now,
         )
         .returning(repositories.c.id)
@@ -87,6 +89,8 @@ def change(tx: Tx, repository_id: int, **values: object) -> Repository:
     """Set columns of a repository by their names."""
     if values:
         tx.conn.execute(update(repositories).where(repositories.c.id == repository_id).values(**values))
+        if "public" in values:
+            tx.wake("tokens")  # what anybody may see is remembered with them
     return get(tx, repository_id)
 
 

@@ -1,13 +1,15 @@
 """Deleting what the retention rules no longer keep, a bounded number of rows at a time."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, select
 
+from mainstay.store import throttles
 from mainstay.store.database import Tx
 from mainstay.store.schema import (
     artifacts,
     attempts,
+    audit,
     builds,
     caches,
     events,
@@ -17,6 +19,7 @@ from mainstay.store.schema import (
     test_days,
     test_results,
     tests,
+    tokens,
 )
 
 BATCH = 500
@@ -74,6 +77,24 @@ def old_events(tx: Tx, before: datetime) -> int:
     """Delete events from before then; give how many."""
     chosen = select(events.c.id).where(events.c.at < before).order_by(events.c.id).limit(BATCH * 10)
     return tx.conn.execute(delete(events).where(events.c.id.in_(chosen))).rowcount
+
+
+def old_audit(tx: Tx, before: datetime) -> int:
+    """Delete entries of the audit trail from before then; give how many."""
+    chosen = select(audit.c.id).where(audit.c.at < before).order_by(audit.c.id).limit(BATCH * 10)
+    return tx.conn.execute(delete(audit).where(audit.c.id.in_(chosen))).rowcount
+
+
+def old_tokens(tx: Tx, now: datetime) -> int:
+    """Delete sessions, links and the like that have been worth nothing for a month, and counts of failed sign-ins.
+
+    API tokens and those of runners stay: they are few, and somebody may ask what became of one.
+    """
+    throttles.sweep(tx, now)
+    before = now - timedelta(days=30)
+    past = (tokens.c.revoked_at < before) | (tokens.c.expires_at < before)
+    chosen = select(tokens.c.id).where(tokens.c.kind.in_(("session", "signin", "device")), past).limit(BATCH * 10)
+    return tx.conn.execute(delete(tokens).where(tokens.c.id.in_(chosen))).rowcount
 
 
 def removed_repositories(tx: Tx, before: datetime) -> list[int]:

@@ -1,53 +1,93 @@
 """Sessions of people who signed in, and links that sign in once: both are rows of the tokens table with an end."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
-
-from mainstay.store import tokens
+from mainstay.model.person import Scope
+from mainstay.store import people, tokens
 from mainstay.store.database import Tx
-from mainstay.store.schema import tokens as table
 
 SESSION_DAYS = 30
 LINK_MINUTES = 30
+INVITATION_DAYS = 7
+DEVICE_DAYS = 365
 
 
-def open_session(tx: Tx, name: str, token: str, now: datetime) -> None:
-    """Keep a new session of a person."""
-    tokens.add(tx, "session", name, token, now, now + timedelta(days=SESSION_DAYS))
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """From where, and with what, a session is opened."""
+
+    address: str | None = None
+    agent: str | None = None
 
 
-def add_link(tx: Tx, name: str, token: str, now: datetime) -> None:
-    """Keep a new sign-in link."""
-    tokens.add(tx, "signin", name, token, now, now + timedelta(minutes=LINK_MINUTES))
+NOWHERE = Opener()
 
 
-def use_link(tx: Tx, link: str, session: str, now: datetime) -> bool:
-    """Turn a sign-in link into a session; False when it was used before, is too old or was never made.
-
-    Revoking is the test as well, so of two visitors at once only one comes in.
-    """
-    used = (
-        update(table)
-        .where(
-            table.c.hash == tokens.hash_of(link),
-            table.c.kind == "signin",
-            table.c.revoked_at.is_(None),
-            table.c.expires_at > now,
-        )
-        .values(revoked_at=now, used_at=now)
-        .returning(table.c.name)
+def open_session(
+    tx: Tx,
+    name: str,
+    token: str,
+    now: datetime,
+    person_id: int | None = None,
+    opener: Opener = NOWHERE,
+    parent_id: int | None = None,
+) -> None:
+    """Keep a new session of a person (None: of the server's operator). `parent_id`: the link it was opened with."""
+    until = now + timedelta(days=SESSION_DAYS)
+    where, what = opener.address, opener.agent
+    tokens.add(
+        tx, "session", name, token, now, until, person_id=person_id, address=where, agent=what, parent_id=parent_id
     )
-    name = tx.conn.execute(used).scalar()
-    if name is None:
+    if person_id is not None:
+        people.seen(tx, person_id, now)
+
+
+def open_with_token(tx: Tx, api_token: str, token: str, now: datetime, opener: Opener) -> bool:
+    """Keep a session that may no more than an API token, and ends with it; False: that token is not known."""
+    row = tokens.find(tx, api_token, now)
+    if row is None or row.kind != "api":
         return False
-    open_session(tx, name, session, now)
+    until = now + timedelta(days=SESSION_DAYS)
+    tokens.add(
+        tx,
+        "session",
+        row.name,
+        token,
+        now,
+        until if row.expires_at is None else min(until, row.expires_at),
+        person_id=row.person_id,
+        scope=Scope(row.scope),
+        repositories=row.repositories,
+        address=opener.address,
+        agent=opener.agent,
+        parent_id=row.id,
+    )
     return True
 
 
-def of_kind(tx: Tx, kind: str) -> list[tuple[int, str, datetime]]:
-    """The live tokens of a kind: id, name, when it was made; newest first."""
-    query = select(table.c.id, table.c.name, table.c.created_at).where(
-        table.c.kind == kind, table.c.revoked_at.is_(None)
-    )
-    return [(row.id, row.name, row.created_at) for row in tx.conn.execute(query.order_by(table.c.id.desc()).limit(500))]
+def add_link(tx: Tx, name: str, token: str, now: datetime, person_id: int | None = None) -> None:
+    """Keep a new sign-in link: the operator's is good for half an hour, a person's for a week."""
+    good = timedelta(minutes=LINK_MINUTES) if person_id is None else timedelta(days=INVITATION_DAYS)
+    tokens.add(tx, "signin", name, token, now, now + good, person_id=person_id)
+
+
+def use_link(tx: Tx, link: str, session: str, now: datetime, opener: Opener = NOWHERE) -> bool:
+    """Turn a sign-in link into a session; False when it was used before, is too old or was never made."""
+    row = tokens.use(tx, link, "signin", now)
+    if row is None or (row.person_id is not None and people.find(tx, row.person_id) is None):
+        return False
+    open_session(tx, row.name, session, now, row.person_id, opener, None if row.person_id is None else row.id)
+    return True
+
+
+def add_device(tx: Tx, person_id: int, token: str, opener: Opener, now: datetime) -> None:
+    """Remember a browser that has signed a person in."""
+    until = now + timedelta(days=DEVICE_DAYS)
+    tokens.add(tx, "device", "browser", token, now, until, person_id=person_id, agent=opener.agent)
+
+
+def device_of(tx: Tx, token: str, person_id: int, now: datetime) -> int | None:
+    """The number of a browser that has signed this person in before; None: it has not."""
+    row = tokens.find(tx, token, now)
+    return row.id if row is not None and row.kind == "device" and row.person_id == person_id else None

@@ -8,21 +8,26 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mainstay.engine.access import Identity
+from mainstay.engine.accounts import path_of
 from mainstay.engine.server import Engine
+from mainstay.engine.signing_in import SignedIn
 from mainstay.flow import permit
 from mainstay.model.errors import NotAllowed, NotFound, NotSignedIn
 from mainstay.model.person import Grants, Role, Scope
-from mainstay.store import sessions, tokens
+from mainstay.store import sessions
 from mainstay.store.database import Tx
+from mainstay.store.sessions import Opener
 from mainstay.store.views import places
 from mainstay.web.options import site_of
 
 COOKIE = "mainstay_session"
+DEVICE_COOKIE = "mainstay_device"
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 """Headers by which a proxy says that somebody else asks."""
@@ -112,6 +117,15 @@ def insider(request: Request) -> None:
         if found is None or found.person is None:
             raise NotSignedIn("sign in to read this")
         raise NotAllowed("this is for those who have a role in a repository; an administrator can give you one")
+
+
+async def admin(request: Request) -> Identity:
+    """An administrator of everything, who reads what concerns the server. Raises NotSignedIn, NotAllowed."""
+    person = await reader(request)
+    if person is None:
+        raise NotSignedIn("sign in to read this")
+    await check(request, person, Role.ADMIN)
+    return person
 
 
 async def api_reader(request: Request) -> Identity:
@@ -244,41 +258,34 @@ _PLACES: dict[str, tuple[Callable[[Tx, str], int | None], str]] = {
 """By a path's parameter: how its repository is found, and what is said where there is none to be seen."""
 
 
-async def open_session(engine: Engine, name: str) -> str:
-    """Make a session and give its token."""
-    token = tokens.new_token("session")
-    await engine.db.write(sessions.open_session, name, token, engine.clock.now())
-    return token
-
-
-async def sign_in_link(engine: Engine, name: str = "admin") -> str:
+async def sign_in_link(engine: Engine, name: str = "operator") -> str:
     """The path of a link that signs its first visitor in: `/sign-in?code=...`, good once and for half an hour."""
-    token = tokens.new_token("signin")
-    await engine.db.write(sessions.add_link, name, token, engine.clock.now())
-    return f"/sign-in?code={token}"
+    return path_of(await engine.signing_in.operator_link(name))
 
 
-async def use_link(engine: Engine, link: str) -> str | None:
-    """The session that a sign-in link gives; None when it was used before or is too old."""
-    if not link.startswith("mst_signin_") or len(link) > 200:
-        return None
-    session = tokens.new_token("session")
-    opened = await engine.db.write(sessions.use_link, link, session, engine.clock.now())
-    return session if opened else None
+def opener_of(request: Request) -> Opener:
+    """From where a session is opened."""
+    agent = request.headers.get("user-agent")
+    return Opener(request.client.host if request.client else None, agent and "".join(filter(str.isprintable, agent)))
 
 
-async def end_session(engine: Engine, identity: Identity) -> None:
-    """Sign out: the session is worth nothing from now on."""
-    await engine.db.write(tokens.revoke, identity.id, engine.clock.now())
+async def let_in(request: Request, response: Response, signed: SignedIn) -> None:
+    """Hand a fresh session to the browser; one that it had before is worth nothing from now on."""
+    before = request.cookies.get(COOKIE)
+    if before:
+        await site_of(request).engine.signing_in.end_token(before)
+    give_cookie(request, response, signed.session)
+    if signed.device is not None:
+        _set(request, response, DEVICE_COOKIE, signed.device, sessions.DEVICE_DAYS)
 
 
 def give_cookie(request: Request, response: Response, session: str) -> None:
     """Hand the session to the browser: out of reach for scripts, never sent along from other sites' forms."""
-    response.set_cookie(
-        COOKIE,
-        session,
-        max_age=sessions.SESSION_DAYS * 86400,
-        httponly=True,
-        samesite="lax",
-        secure=request.url.scheme == "https",
-    )
+    _set(request, response, COOKIE, session, sessions.SESSION_DAYS)
+
+
+def _set(request: Request, response: Response, name: str, value: str, days: int) -> None:
+    ours = urlsplit(site_of(request).options.address or "")
+    # Under the address that others use, whatever a proxy says of it; on the machine itself people come without TLS.
+    secure = request.url.scheme == "https" or (ours.scheme == "https" and ours.netloc == request.url.netloc)
+    response.set_cookie(name, value, max_age=days * 86400, httponly=True, samesite="lax", secure=secure)

@@ -1,6 +1,7 @@
 """`astral-sh/setup-uv`: uv is a part of every runner, so there is little left to do."""
 
 import re
+import shutil
 
 from mainstay.runner.actions.call import ActionFailed, Call
 
@@ -10,7 +11,7 @@ async def setup_uv(call: Call) -> None:
 
     Outputs: uv-version, uv-path, uvx-path, cache-hit, venv.
     """
-    place = call.programs.find("uv")
+    place = shutil.which("uv", path=call.path())
     if place is None:
         raise ActionFailed("there is no uv on this runner; install the runner with its package uv")
     code, text = await call.programs.read(["uv", "--version"], cwd=call.temp)

@@ -6,7 +6,8 @@ from mainstay.store.schema.base import metadata, owned_by
 from mainstay.store.types import Id, JsonText, Moment
 
 # Who may do what: only the hash of a token is kept. Sessions of browsers and sign-in links are tokens too. `person_id`
-# empty: it belongs to the server. `repositories`: ids, the only ones it opens; empty for all.
+# empty: it belongs to the server. `repositories`: ids, the only ones it opens; empty for all. `parent_id`: the token
+# that a session was opened with, which ends when that one does.
 tokens = Table(
     "tokens",
     metadata,
@@ -23,6 +24,7 @@ tokens = Table(
     Column("repositories", JsonText),
     Column("address", String(100)),
     Column("agent", String(200)),
+    Column("parent_id", Id),
     Index(None, "person_id", "id"),
 )
 

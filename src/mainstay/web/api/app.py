@@ -17,12 +17,14 @@ from mainstay.web.api import (
     builds,
     describe,
     events,
+    people,
     reports,
     repositories,
     runners,
     secrets,
     starts,
     tests,
+    tokens,
 )
 from mainstay.web.api.asking import answer, known_parameters
 from mainstay.web.options import Site
@@ -50,7 +52,19 @@ def create_api(site: Site) -> FastAPI:
     api.add_exception_handler(ClientDisconnect, problems.gone)
     api.add_exception_handler(RequestValidationError, _not_valid)
     api.add_exception_handler(Exception, problems.answer)
-    for part in (builds, artifacts, repositories, reports, secrets, starts, tests, runners, events):
+    for part in (
+        builds,
+        artifacts,
+        repositories,
+        reports,
+        secrets,
+        starts,
+        tests,
+        runners,
+        events,
+        people,
+        tokens,
+    ):
         api.include_router(
             part.router,
             prefix="/v1",

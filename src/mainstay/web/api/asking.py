@@ -82,5 +82,25 @@ Developer = Annotated[Identity, Depends(_commander(Role.DEVELOPER))]
 """Who gives a command that needs this role in the repository that the path is about, else in all."""
 Maintainer = Annotated[Identity, Depends(_commander(Role.MAINTAINER))]
 Admin = Annotated[Identity, Depends(_commander(Role.ADMIN))]
+
+
+async def _reading_admin(request: Request) -> Identity:
+    """An administrator, who may read with a browser's session as well."""
+    identity = await api_identity(request)
+    await check(request, identity, Role.ADMIN)
+    return identity
+
+
+async def _self(request: Request) -> Identity:
+    identity = await api_identity(request)
+    if identity.kind == "session" and request.method != "GET":
+        raise NotAllowed("a browser's session may only read the API; commands need an API token")
+    return identity
+
+
+ServerAdmin = Annotated[Identity, Depends(_reading_admin)]
+"""An administrator of everything, on a path that names no repository."""
+Self = Annotated[Identity, Depends(_self)]
+"""Whoever has a token, for what is their own."""
 Limit = Annotated[int, Query(ge=1, le=LONGEST_PAGE, description=f"Items of a page; {PAGE} if it is not given.")]
 Cursor = Annotated[str | None, Query(max_length=500, description="`next` of the page before.")]

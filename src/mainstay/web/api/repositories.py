@@ -7,11 +7,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from mainstay.model.errors import BadInput
+from mainstay.model.person import Role
 from mainstay.model.repository import CommitPolicy
 from mainstay.store import repositories
 from mainstay.store.database import Tx
 from mainstay.web import listing
-from mainstay.web.access import sight_of
+from mainstay.web.access import check, sight_of
 from mainstay.web.api import describe, shapes, shaping
 from mainstay.web.api.asking import Admin, At, Cursor, Developer, Limit, Maintainer, answer, body_of, cursor_id, page
 from mainstay.web.listing import CommitLine
@@ -61,7 +62,9 @@ async def set_repository(request: Request, site: At, asker: Maintainer, name: st
     if "commits" in values:
         values["commits"] = policy_of(values["commits"])
     if not values:
-        raise BadInput("nothing is to be changed; name at least one of url, branches, commits, poll_s, supersede")
+        raise BadInput(f"nothing is to be changed; name at least one of {', '.join(msgspec.structs.asdict(change))}")
+    if "public" in values:
+        await check(request, asker, Role.ADMIN)  # shows to everybody what was for some
     changed = await site.engine.set_repository(asker.actor, name, **values)
     return answer(shaping.repository(changed, address_of(request)))
 

@@ -105,6 +105,8 @@ class RepositoryShape(Struct, frozen=True):
     branches: list[str]
     commits: str
     supersede: bool
+    public: bool
+    """Whether everybody may read it, without signing in."""
     poll_s: float
     key: str | None
     """The public half of its deploy key."""
@@ -369,6 +371,7 @@ class RepositoryChange(Struct, frozen=True, forbid_unknown_fields=True):
     commits: str | msgspec.UnsetType = msgspec.UNSET
     poll_s: float | msgspec.UnsetType = msgspec.UNSET
     supersede: bool | msgspec.UnsetType = msgspec.UNSET
+    public: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ValueAsk(Struct, frozen=True, forbid_unknown_fields=True):
@@ -384,20 +387,6 @@ class CancelAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """Why a build is to be cancelled."""
 
     reason: Annotated[str, Meta(max_length=500)] | None = None
-
-
-class PriorityAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether a build goes before or after others of its repository: 0 is usual, higher goes first."""
-
-    priority: Annotated[int, Meta(ge=-2000, le=2000)]
-
-
-class PriorityAnswer(Struct, frozen=True):
-    """What a new priority moved."""
-
-    priority: int
-    jobs: int
-    """Jobs of the build that have not ended."""
 
 
 class RerunAsk(Struct, frozen=True, forbid_unknown_fields=True):

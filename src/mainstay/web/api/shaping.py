@@ -126,6 +126,7 @@ def repository(found: Repository, address: str) -> shapes.RepositoryShape:
         list(found.branches),
         found.commits.value,
         found.supersede,
+        found.public,
         found.poll_s,
         found.key_public,
         moment(found.created_at),

@@ -1,10 +1,13 @@
-"""Signing in and out, and what a reader prefers: language, light or dark."""
+"""Signing in and out, the first account, and what a reader prefers: language, light or dark."""
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from mainstay.model.errors import NotSignedIn
+from mainstay.engine.access import Identity
+from mainstay.engine.signing_in import SignedIn, TurnedAway
+from mainstay.model.errors import BadInput, Conflict, NotAllowed, NotSignedIn
 from mainstay.web import access, bodies
+from mainstay.web.access import DEVICE_COOKIE, opener_of
 from mainstay.web.guard import check_origin
 from mainstay.web.options import site_of
 from mainstay.web.pages.acting import back_to, form_of
@@ -13,25 +16,31 @@ from mainstay.web.pages.words import COOKIE as LANGUAGE_COOKIE
 from mainstay.web.pages.words import LANGUAGES
 
 YEAR_S = 365 * 86400
+USED_LINK = "This link was used before or is too old. Sign in otherwise, or have a new link made."
+WRONG = "Name and password do not go together."
+WRONG_TOKEN = "This token is not known. An API token is needed, the one that client commands use."  # noqa: S105
 
 
 async def sign_in(request: Request) -> Response:
-    """The form, or with `?code=` the use of a link that was printed on the server's terminal."""
+    """The form, or with `?code=` the use of a link that was printed on the server's terminal or made for a person."""
     code = request.query_params.get("code")
-    if code is not None:
-        session = await access.use_link(site_of(request).engine, code)
-        if session is None:
-            return form(request, "This link was used before or is too old. Sign in with a token, or print a new link.")
-        response = RedirectResponse("/", 303)
-        access.give_cookie(request, response, session)
-        return response
-    return form(request, None)
+    if code is None:
+        return form(request, None)
+    signing_in = site_of(request).engine.signing_in
+    session = await signing_in.by_link(code, opener_of(request))
+    if session is None:
+        return form(request, USED_LINK)
+    identity = await site_of(request).engine.authenticate(session)
+    wanting = None if identity is None else await signing_in.wanting(identity)
+    response = RedirectResponse("/" if wanting is None else "/welcome", 303)
+    await access.let_in(request, response, SignedIn(session))
+    return response
 
 
-def form(request: Request, problem: str | None, status: int | None = None) -> Response:
-    """The sign-in form."""
+def form(request: Request, problem: str | None, status: int | None = None, **values: object) -> Response:
+    """The sign-in form. `values` fill places of `problem`."""
     words, _ = speak(request)
-    data = site_of(request).options.data
+    options = site_of(request).options
     path = request.url.path
     back = path + (f"?{request.url.query}" if request.url.query else "") if path != "/sign-in" else "/"
     return render(
@@ -40,29 +49,91 @@ def form(request: Request, problem: str | None, status: int | None = None) -> Re
         None,
         title=words.plain("Sign in"),
         status=status or (200 if problem is None else 401),
-        problem=problem,
-        token_file=None if data is None else str(data / "token"),
+        problem=None if problem is None else words(problem, **values),
+        token_file=None if options.data is None else str(options.data / "token"),
+        provider=None,
         back=back if request.method == "GET" else "/",
     )
 
 
 async def signed_in(request: Request) -> Response:
-    """Take the token of the form and open a session."""
+    """Take the name and password, or the token, of the form and open a session."""
     check_origin(request)
     fields = await bodies.form(request)
-    engine = site_of(request).engine
-    identity = await engine.authenticate(fields.get("token", "").strip())
-    if identity is None or identity.kind != "api":
-        return form(request, "This token is not known. An API token is needed, the one that client commands use.")
+    signing_in = site_of(request).engine.signing_in
     response = back_to(fields, "/")
-    access.give_cookie(request, response, await access.open_session(engine, identity.name))
+    if fields.get("token"):
+        session = await signing_in.by_token(fields["token"].strip(), opener_of(request))
+        if session is None:
+            return form(request, WRONG_TOKEN)
+        await access.let_in(request, response, SignedIn(session))
+        return response
+    name, password = fields.get("name", ""), fields.get("password", "")
+    signed = await signing_in.by_password(name, password, opener_of(request), request.cookies.get(DEVICE_COOKIE))
+    if isinstance(signed, TurnedAway):
+        if signed.wait_s > 0:
+            wait = max(1, round(signed.wait_s))
+            answer = form(request, "Too many wrong passwords. Try again in {n} s.", 429, n=wait)
+            answer.headers["Retry-After"] = str(wait)
+            return answer
+        return form(request, WRONG)
+    await access.let_in(request, response, signed)
+    return response
+
+
+async def welcome(request: Request) -> Response:
+    """The first thing for somebody who came by a link: make the first account, or set a password."""
+    person = await access.signed_in(request)
+    if person is None:
+        raise NotSignedIn("sign in to do this")
+    wanting = await site_of(request).engine.signing_in.wanting(person)
+    if wanting is None:
+        return RedirectResponse("/", 303)
+    return _welcome(request, person, wanting, None)
+
+
+def _welcome(request: Request, person: Identity, wanting: str, problem: str | None, name: str = "") -> Response:
+    words, _ = speak(request)
+    heading = words("Make the first account" if wanting == "admin" else "Set your password")
+    return render(
+        request,
+        "welcome.html",
+        person,
+        title=words.plain("Welcome"),
+        status=200 if problem is None else 422,
+        heading=heading,
+        wanting=wanting,
+        problem=problem,
+        name=name or ("" if wanting == "admin" else person.name),
+    )
+
+
+async def welcomed(request: Request) -> Response:
+    """Make the account, or set the password, and go on as this person."""
+    person, fields = await form_of(request, None)
+    signing_in = site_of(request).engine.signing_in
+    wanting = await signing_in.wanting(person)
+    if wanting is None:
+        return RedirectResponse("/", 303)
+    name, password = fields.get("name", "").strip(), fields.get("password", "")
+    try:
+        if password != fields.get("again", ""):
+            raise BadInput("the two passwords differ")
+        if wanting == "admin":
+            signed = await signing_in.make_first(person, name, password, opener_of(request))
+        else:
+            signed = await signing_in.set_password(person, None, password, opener_of(request))
+    except (BadInput, Conflict, NotAllowed) as error:
+        return _welcome(request, person, wanting, error.message, name)
+    response = RedirectResponse("/", 303)
+    await access.let_in(request, response, signed)
     return response
 
 
 async def sign_out(request: Request) -> Response:
     """End the session."""
     person, _ = await form_of(request, None)
-    await access.end_session(site_of(request).engine, person)
+    await site_of(request).engine.signing_in.sign_out(person)
     response = RedirectResponse("/", 303)
     response.delete_cookie(access.COOKIE)
     return response

@@ -73,5 +73,6 @@ def upgrade() -> None:
     op.add_column("tokens", sa.Column("repositories", sa.Text(), nullable=True))
     op.add_column("tokens", sa.Column("address", sa.String(length=100), nullable=True))
     op.add_column("tokens", sa.Column("agent", sa.String(length=200), nullable=True))
+    op.add_column("tokens", sa.Column("parent_id", Id, nullable=True))
     op.create_index("ix_tokens_person_id_id", "tokens", ["person_id", "id"])
     op.add_column("repositories", sa.Column("public", sa.Boolean(), server_default=sa.text("false"), nullable=False))
