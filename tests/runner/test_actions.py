@@ -219,6 +219,17 @@ def test_paths_filter_tells_what_the_push_changed(bench: Bench) -> None:
     assert record.log.decode().splitlines()[-2:] == ["true false [code]", '["src/b.py", "src/c.py"]']
 
 
+def test_alls_green_passes_over_what_no_runner_here_could_decide(bench: Bench) -> None:
+    away = '{"result": "skipped", "outputs": {}, "neutral": true}'
+    green = f'{{"a": {{"result": "success"}}, "b": {away}}}'
+    alone = f'{{"b": {away}}}'
+    uses = "re-actors/alls-green@release/v1"
+    assert bench.run(Step(uses=uses, inputs={"jobs": green}))[0].state == "passed"
+    assert bench.run(Step(uses=uses, inputs={"jobs": alone}))[0].state == "neutral"
+    red = f'{{"a": {{"result": "failure"}}, "b": {away}}}'
+    assert bench.run(Step(uses=uses, inputs={"jobs": red}))[0].state == "failed"
+
+
 def test_alls_green_decides_over_the_needed_jobs(bench: Bench) -> None:
     jobs = '{"a": {"result": "success"}, "b": {"result": "skipped"}}'
     finish, _ = bench.run(Step(uses="re-actors/alls-green@release/v1", inputs={"jobs": jobs, "allowed-skips": "b"}))

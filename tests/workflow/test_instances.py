@@ -102,6 +102,14 @@ A = PlannedJob("a")
 B = PlannedJob("b", needs=("a",))
 
 
+def test_a_need_that_no_runner_could_decide_is_skipped_and_marked() -> None:
+    needs = job_contexts(Plan("p", "x", jobs=(A, B)), B, {}, [Ended("a", JobState.NEUTRAL)]).values["needs"]
+    assert needs == {"a": {"result": "skipped", "outputs": {}, "neutral": True}}
+    both = [Ended("a", JobState.NEUTRAL), Ended("a", JobState.PASSED)]
+    needs = job_contexts(Plan("p", "x", jobs=(A, B)), B, {}, both).values["needs"]
+    assert needs == {"a": {"result": "success", "outputs": {}}}
+
+
 @pytest.mark.parametrize(
     ("condition", "state", "runs"),
     [

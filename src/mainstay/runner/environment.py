@@ -85,7 +85,8 @@ def of_job(
     home, cache = place.home, caches / ("trusted" if assignment.trusted else "untrusted")
     return {
         **machine,
-        "PATH": f"{machine['PATH']}{os.pathsep}{tools}",
+        # As on GitHub's machines: what a job installs for its user is found.
+        "PATH": os.pathsep.join((str(home / ".local/bin"), machine["PATH"], str(tools))),
         "USER": "runner",
         "LOGNAME": "runner",
         "SHELL": "/bin/bash",

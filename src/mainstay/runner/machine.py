@@ -28,7 +28,7 @@ class Machine:
     caches: Path
     """Folder of the package caches that jobs share: a trusted and an untrusted side."""
     tools: Path
-    """A folder of programs that every job finds on its PATH, behind the machine's own: uv."""
+    """A folder of programs that every job finds on its PATH, behind the machine's own (`runner.tools`)."""
     environment: Mapping[str, str]
     """What every job gets of the machine's environment (`environment.of_machine`)."""
     zygote: Zygote

@@ -4,7 +4,6 @@ import fcntl
 import logging
 import os
 import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from mainstay.runner.keeper import Zygote, end_leftovers
 from mainstay.runner.limits import Groups
 from mainstay.runner.machine import Machine
 from mainstay.runner.threads import Threads
+from mainstay.runner.tools import offer
 from mainstay.runner.trash import Trash
 from mainstay.runner.trees import Trees
 
@@ -79,7 +79,7 @@ async def open_premises(config: Config, server: str) -> Premises:
         trash.throw(folder)
     trash.soon()
     await trees.open()
-    _offer_uv(data / "tools")
+    offer(data / "tools")
     machine = Machine(
         name=config.name,
         owner=owner,
@@ -122,21 +122,3 @@ def _identity(data: Path) -> str:
         known = secrets.token_hex(8)
         path.write_text(known + "\n")
     return known
-
-
-def _offer_uv(tools: Path) -> None:
-    """Links to the uv that this runner was installed with; a job that has its own on PATH uses that."""
-    try:
-        from uv import find_uv_bin  # noqa: PLC0415  (a runner without the package still runs)
-
-        found = Path(find_uv_bin())
-    except (ImportError, FileNotFoundError):
-        place = shutil.which("uv")
-        if place is None:
-            return
-        found = Path(place)
-    for name in ("uv", "uvx"):
-        target, link = found.with_name(name), tools / name
-        if target.exists() and (not link.is_symlink() or link.readlink() != target):
-            link.unlink(missing_ok=True)
-            link.symlink_to(target)

@@ -20,8 +20,10 @@ class Read:
 
 
 def secrets(workflow: Workflow) -> tuple[Read, ...]:
-    """In the order of the file, each once; without those that are always there."""
-    return tuple(each for each in _read(workflow, "secrets") if each.name.lower() not in GIVEN)
+    """In the order of the file, each once; without those that are always there, and those that a caller gives."""
+    called = workflow.triggers.call.secrets if workflow.triggers.call is not None else {}
+    given = GIVEN | {name.lower() for name in called}
+    return tuple(each for each in _read(workflow, "secrets") if each.name.lower() not in given)
 
 
 def variables(workflow: Workflow) -> tuple[Read, ...]:

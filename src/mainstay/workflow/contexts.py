@@ -319,11 +319,20 @@ class _Ended:
         return result(job.state for key in keys for job in self.by_key.get(key, ()))
 
     def needs(self, within: str | None, written: Iterable[str], values: Mapping[str, Json]) -> dict[str, Json]:
-        """The `needs` context (or `jobs`) for these names."""
-        return {
-            name: {"result": self.result(self.keys(within, name)), "outputs": self.outputs(within, name, values)}
-            for name in written
-        }
+        """The `needs` context (or `jobs`) for these names. `neutral` is ours: with it a gate can tell what was skipped
+        by the workflow from what no runner here could decide.
+        """
+        found: dict[str, Json] = {}
+        for name in written:
+            keys = self.keys(within, name)
+            found[name] = {"result": self.result(keys), "outputs": self.outputs(within, name, values)}
+            if found[name]["result"] == "skipped" and self.undecided(keys):
+                found[name]["neutral"] = True
+        return found
+
+    def undecided(self, keys: Iterable[str]) -> bool:
+        """Whether some of these jobs could not be decided here, and no other was (`result` calls them skipped)."""
+        return any(job.state is JobState.NEUTRAL for key in keys for job in self.by_key.get(key, ()))
 
     def outputs(self, within: str | None, written: str, values: Mapping[str, Json]) -> dict[str, str]:
         """Of several jobs of a matrix the last one that set an output to something counts."""
