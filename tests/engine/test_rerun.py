@@ -1,10 +1,12 @@
 """Running jobs of a build again: what needs them follows, in its order, by their new ends."""
 
+from dataclasses import replace
+
 import pytest
 
 from mainstay.engine import people
 from mainstay.model.person import Actor
-from mainstay.model.plan import Matrix, PlannedJob, Step
+from mainstay.model.plan import Concurrency, Matrix, PlannedJob, Step
 from mainstay.store.database import Database
 from tests.engine.road import Road, plan, road
 
@@ -97,3 +99,49 @@ async def test_a_matrix_that_needs_something_runs_again_leg_by_leg(database: Dat
         }
         await again(here, build, name="legs (2)")
         assert await run(here, build, runner, {}) == ["legs (2)"]
+
+
+async def test_what_ran_always_runs_again_after_the_job_it_needs(database: Database) -> None:
+    report = PlannedJob("report", needs=("test",), condition="always()", steps=STEPS)
+    async with road(database) as here:
+        runner = await here.hello()
+        build = await here.build(await here.repository(), plan(TEST, report, LINT))
+        assert await run(here, build, runner, {"test": "failed"}) == ["test", "report", "lint"]
+        assert await again(here, build, failed_only=True) == ("test", "report")
+        assert await run(here, build, runner, {}) == ["test", "report"]
+        expected = {"test": ("passed", 2), "report": ("passed", 2), "lint": ("passed", 1)}
+        assert await states(here, build) == expected
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+async def test_a_build_that_runs_again_takes_its_turn_in_its_group(database: Database, in_order: bool) -> None:
+    group = replace(plan(TEST, SHIP), concurrency=Concurrency("deploy", in_order=in_order))
+    async with road(database) as here:
+        runner, repository = await here.hello(), await here.repository()
+        first = await here.build(repository, group)
+        await run(here, first, runner, {})
+        second = await here.build(repository, group)
+        given = await here.given(runner)
+        await again(here, first)
+        assert await here.states(first) == ["waiting", "waiting"]
+        here.clock.move(1)
+        await here.finish(runner, given.attempt, "passed")
+        assert await run(here, second, runner, {}) == ["ship"]
+        assert await run(here, first, runner, {}) == ["test", "ship"]
+        assert await states(here, first) == {"test": ("passed", 2), "ship": ("passed", 2)}
+
+
+async def test_a_job_that_runs_again_takes_its_turn_in_its_group(database: Database) -> None:
+    alone = PlannedJob("test", concurrency=Concurrency("one"), steps=STEPS)
+    async with road(database) as here:
+        runner, repository = await here.hello(), await here.repository()
+        first = await here.build(repository, plan(alone))
+        await run(here, first, runner, {})
+        second = await here.build(repository, plan(alone))
+        given = await here.given(runner)
+        await again(here, first)
+        assert await here.states(first) == ["waiting"]
+        here.clock.move(1)
+        await here.finish(runner, given.attempt, "passed")
+        assert await here.states(second) == ["passed"]
+        assert await run(here, first, runner, {}) == ["test"]

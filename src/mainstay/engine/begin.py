@@ -1,15 +1,19 @@
-"""The beginning of a build: its first jobs, and its turn in its concurrency group."""
+"""The beginning of a build, and of its jobs anew: its first jobs, and its turn in its concurrency group."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from mainstay.engine import concurrency, contexts, given, unfold
 from mainstay.engine.settle import settle
 from mainstay.flow import quarantine
-from mainstay.model.changes import NewJob
+from mainstay.flow import result as result_flow
+from mainstay.model.changes import Change, NewJob
 from mainstay.model.errors import MainstayError
+from mainstay.model.job import Job
 from mainstay.model.plan import Plan
-from mainstay.model.states import OPEN_JOB, JobState
-from mainstay.store import builds, changes
+from mainstay.model.states import ENDED_JOB, OPEN_JOB, JobState
+from mainstay.store import builds, changes, plans
 from mainstay.store.builds import BuildRow
 from mainstay.store.database import Tx
 from mainstay.workflow.contexts import job_contexts
@@ -30,6 +34,50 @@ def begin(tx: Tx, build_id: int, plan: Plan, cause: str, now: datetime) -> None:
         changes.add_job(tx, build_id, row.repository_id, concurrency.enter_job(tx, row, job, now), cause, now)
     if any(job.state not in OPEN_JOB for job in first):
         settle(tx, build_id, now, cause)
+
+
+def again(
+    tx: Tx, row: BuildRow, chosen: Sequence[Job], found: Sequence[Job], cause: str, now: datetime
+) -> list[Change]:
+    """What follows when jobs of a build that have ended are to run again: each in its turn, as when it began.
+
+    A build that has ended left its concurrency group, and comes into it anew; so does each of its jobs.
+    """
+    plan = plans.get(tx, row.plan)
+    reason = _enter_again(tx, row, plan, now) if all(job.state in ENDED_JOB for job in found) else None
+    keys = {job.key for job in chosen}
+    following: list[Change] = []
+    for job in chosen:
+        if not keys.isdisjoint(job.needs):
+            following.extend(result_flow.rerun_later(job, now, cause))
+        elif reason is not None:
+            following.extend(result_flow.rerun_behind(job, now, cause, reason, "build"))
+        else:
+            following.extend(_in_its_group(tx, row, plan, job, found, cause, now))
+    return following
+
+
+def _enter_again(tx: Tx, row: BuildRow, plan: Plan, now: datetime) -> str | None:
+    group = _group(tx, row, plan)
+    if group is None:
+        return None
+    reason = concurrency.enter_build(tx, row, group, now)
+    builds.set_group(tx, row.id, group.name, reason)
+    return reason
+
+
+def _in_its_group(
+    tx: Tx, row: BuildRow, plan: Plan, job: Job, found: Sequence[Job], cause: str, now: datetime
+) -> tuple[Change, ...]:
+    if job.concurrency_group is None or job.state not in ENDED_JOB or not job.attempts:
+        return result_flow.rerun(job, now, cause)
+    # How a group is entered stands in the plan; how the job came out of its matrix does not change with it.
+    unfolded = unfold.ready(tx, row, plan, unfold.planned(plan, job.key), found, job.position, now)
+    policy = unfold.again(job, unfolded).group
+    entered = concurrency.enter_job(tx, row, replace(concurrency.release(tx, job), group=policy), now)
+    if entered.state == JobState.QUEUED:
+        return result_flow.rerun(job, now, cause)
+    return result_flow.rerun_behind(job, now, cause, entered.reason or "", entered.waits_for or "concurrency")
 
 
 def _first_jobs(tx: Tx, row: BuildRow, plan: Plan, now: datetime) -> list[NewJob]:

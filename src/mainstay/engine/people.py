@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from mainstay.engine.begin import again
 from mainstay.engine.settle import settle
 from mainstay.flow import result as result_flow
-from mainstay.model.changes import Change
 from mainstay.model.errors import BadInput, Conflict
 from mainstay.model.events import Event, EventKind
 from mainstay.model.job import Job
@@ -51,18 +51,14 @@ def rerun_build(
 ) -> tuple[str, ...]:
     """Queue new attempts of jobs that have ended: all, those that failed, or one; give their names.
 
-    Jobs that were skipped because of one of them are taken up again, and a job never goes before what it needs.
+    Jobs that need one of them run again as well, as on GitHub, and a job never goes before what it needs.
     """
     jobs.lock_build(tx, build_id)
     row = builds.get(tx, build_id)
     found = jobs.of_build(tx, build_id)
     chosen = _with_dependents(_chosen(found, failed_only, job_name), found)
     cause = f"run again by {actor}"
-    following: list[Change] = []
-    keys = {job.key for job in chosen}
-    for job in chosen:
-        again = result_flow.rerun if keys.isdisjoint(job.needs) else result_flow.rerun_later
-        following.extend(again(job, now, cause))
+    following = again(tx, row, chosen, found, cause, now)
     if not following:
         raise Conflict(_nothing_to_run(f"{row.repository}#{row.number}", found, failed_only))
     asked = Event(
@@ -87,19 +83,13 @@ def _chosen(found: list[Job], failed_only: bool, job_name: str | None) -> list[J
 
 
 def _with_dependents(chosen: list[Job], found: list[Job]) -> list[Job]:
-    """Those that never ran because of one that is chosen come along, and those that wait for them in turn."""
+    """Those that need one that is chosen come along, and those that need them in turn, however they ended."""
     keys = {job.key for job in chosen if job.attempts}
-    while True:
-        more = {
-            job.key
-            for job in found
-            if job.state == JobState.SKIPPED and not job.attempts and not keys.isdisjoint(job.needs)
-        }
-        if more <= keys:
-            break
-        keys |= more
+    along: set[str] = set()
+    while more := {job.key for job in found if not (keys | along).isdisjoint(job.needs)} - along:
+        along |= more
     ids = {job.id for job in chosen}
-    return [job for job in found if job.id in ids or (job.key in keys and not job.attempts)]
+    return [job for job in found if job.id in ids or job.key in along]
 
 
 def _nothing_to_run(name: str, found: list[Job], failed_only: bool) -> str:

@@ -189,6 +189,16 @@ def rerun_later(job: Job, now: datetime, cause: str) -> tuple[Change, ...]:
     )
 
 
+def rerun_behind(job: Job, now: datetime, cause: str, reason: str, waits_for: str) -> tuple[Change, ...]:
+    """Let a job that has ended wait for its turn in a concurrency group; then it runs once more."""
+    if job.state not in ENDED_JOB or not job.attempts:
+        return ()
+    return (
+        MoveJob(job.id, job_flow.after(job.state, Move.AWAIT), reason, waits_for=waits_for),
+        _tell(EventKind.JOB_WAITING, job, None, now, cause),
+    )
+
+
 def _tell(kind: EventKind, job: Job, attempt: Attempt | None, now: datetime, cause: str, **details: object) -> Tell:
     return Tell(
         Event(
