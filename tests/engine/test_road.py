@@ -9,9 +9,10 @@ from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import Conflict, Gone, NotFound
 from mainstay.model.person import Actor
 from mainstay.model.plan import PlannedJob, Service, Step
+from mainstay.store import runners
 from mainstay.store.database import Database
-from mainstay.wire.runner import Progress
-from tests.engine.road import plan, road
+from mainstay.wire.runner import Poll, Progress
+from tests.engine.road import Road, plan, road
 
 pytestmark = pytest.mark.anyio
 
@@ -214,3 +215,18 @@ async def test_a_job_with_containers_waits_for_a_runner_that_has_an_engine(datab
         able = await here.hello("r2", labels=("linux", "container"))
         await here.database.write(fit.refit, here.clock.now())
         assert (await here.given(able)).plan.services
+
+
+async def test_a_runner_that_says_goodbye_is_offline_at_once(database: Database) -> None:
+    async def online(here: Road) -> list[bool]:
+        return [each.online for each in await database.read(runners.all_of, here.clock.now(), LEASE_S)]
+
+    async with road(database) as here:
+        runner = await here.hello()
+        assert await online(here) == [True]
+        await here.dispatch.poll(runner, Poll("one", 0, (), 0.0, draining=True, leaving=True))
+        assert await online(here) == [False]
+        await here.poll(runner, free=0, wait_s=0.0)  # an older poll that comes behind
+        assert await online(here) == [False]
+        await here.hello()
+        assert await online(here) == [True]

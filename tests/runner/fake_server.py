@@ -1,6 +1,7 @@
 """A server that speaks `wire.runner` over real HTTP, remembers what it was told, and breaks when it is asked to."""
 
 import contextlib
+import hashlib
 import http.server
 import itertools
 import re
@@ -70,6 +71,8 @@ class FakeServer:
         self.seen: Callable[[str], None] = lambda kind: None
         self.files: dict[str, bytes] = {}
         self.shared: dict[str, bytes] = {}
+        self.digests: dict[str, str] = {}
+        """What is said of them, where it is not the truth."""
         """Artifacts of other jobs of the same build."""
         self.caches: list[tuple[str, str, bytes]] = []
         """Key, version, content."""
@@ -213,7 +216,12 @@ class FakeServer:
         """What GET gives: bytes as they are, all else as JSON."""
         missing = 404, {"detail": f"there is no {name}", "code": "not-found"}
         if kind == "artifacts":
-            listed = [StoredArtifact(each, len(body), "artifact", "other") for each, body in self.shared.items()]
+            listed = [
+                StoredArtifact(
+                    each, len(body), "artifact", "other", self.digests.get(each, hashlib.sha256(body).hexdigest())
+                )
+                for each, body in self.shared.items()
+            ]
             return (200, Artifacts(tuple(listed))) if not name else (200, self.shared[name])
         if name:
             return 200, self.caches[int(name)][2]

@@ -257,6 +257,7 @@ def test_sigterm_lets_the_running_job_end_and_takes_no_other(bench: Bench) -> No
         assert bench.server.ended(attempt).state == "passed"
         assert bench.server.records[other].finish is None
         assert bytes(record.log) == b"here\ndone\n"
+        assert [poll.leaving for poll in bench.server.polls[-2:]] == [False, True]
 
 
 def test_a_second_sigterm_hands_the_job_back(bench: Bench) -> None:

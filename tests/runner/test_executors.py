@@ -11,6 +11,7 @@ import pytest
 from mainstay.model.errors import BadInput
 from mainstay.runner.executors import BubblewrapExecutor, Executor, JobPlace, ProcessExecutor, detect
 from mainstay.runner.keeper import StepExit
+from tests.runner.bench import Bench
 from tests.runner.processes import ENV, marked, step, until, zygote
 
 pytestmark = pytest.mark.anyio
@@ -183,3 +184,11 @@ def test_the_options_of_a_sandbox_drop_all_rights(tmp_path: Path) -> None:
     for wanted in ("--die-with-parent", "--new-session", "--unshare-pid", "--unshare-ipc", "--unshare-uts"):
         assert wanted in options
     assert options[options.index("--cap-drop") + 1] == "ALL"
+
+
+@needs_bubblewrap
+def test_a_step_that_is_killed_in_a_sandbox_says_by_which_signal(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with bench.runner("--executor", "bubblewrap"):
+        finish, _ = bench.run("kill -9 $$")
+    assert finish.reason == "killed by signal 9 (SIGKILL)"

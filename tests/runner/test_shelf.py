@@ -240,3 +240,24 @@ def test_a_job_with_services_fails_at_once_where_there_is_no_engine(bench: Bench
     finish, _ = bench.run("true", plan={"services": {"db": Service("postgres:18")}})
     assert finish.state == "failed"
     assert "asks for containers" in (finish.reason or "")
+
+
+def test_what_is_damaged_on_its_way_is_not_used(bench: Bench) -> None:
+    bench.server.shared["damaged"] = b"PK whatever"
+    bench.server.digests["damaged"] = "0" * 64
+    finish, _ = bench.run(
+        Step(uses="actions/download-artifact@v4", inputs={"name": "damaged"}, timeout_s="1", continue_on_error="true"),
+    )
+    assert finish.steps[0].state.value == "allowed"
+    assert not (bench.folder / "damaged").exists()
+    del bench.server.shared["damaged"]
+
+
+def test_file_names_that_are_not_utf8_are_kept_with_words(bench: Bench) -> None:
+    finish, record = bench.run(
+        "mkdir out; python3 -c \"open(b'out/caf\\xe9', 'w').write('x')\"",
+        Step(uses="actions/upload-artifact@v4", inputs={"name": "odd", "path": "out"}),
+    )
+    assert finish.state == "passed"
+    assert zipfile.ZipFile(io.BytesIO(record.artifacts["odd"])).namelist() == ["caf%E9"]
+    assert "not UTF-8" in finish.annotations[0].message

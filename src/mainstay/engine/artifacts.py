@@ -29,7 +29,9 @@ class Artifacts:
         """The artifacts of the build that a running attempt belongs to."""
         await self._database.read(_check, runner_id, attempt_id)
         rows = await self._database.read(artifacts.of_build_of, attempt_id)
-        return ArtifactList(tuple(StoredArtifact(row.name, row.size_bytes, row.kind, row.job) for row in rows))
+        return ArtifactList(
+            tuple(StoredArtifact(row.name, row.size_bytes, row.kind, row.job, row.blob) for row in rows)
+        )
 
     async def open_named(self, runner_id: int, attempt_id: int, name: str) -> tuple[int, AsyncIterator[bytes]]:
         """Size and bytes of an artifact of the same build. Raises NotFound."""

@@ -95,7 +95,7 @@ def _find(tx: Tx, runner_id: int, attempt_id: int, key: str, prefixes: Sequence[
     row = caches.find(tx, speaker.repository_id, scopes, version, key, prefixes)
     if row is None:
         raise NotFound(f"there is no cache with the key {key!r}")
-    return CacheFound(row.id, row.key, row.size_bytes)
+    return CacheFound(row.id, row.key, row.size_bytes, row.blob)
 
 
 def _add(tx: Tx, speaker: _Speaker, key: str, version: str, size: int, blob: str, now: datetime) -> None:

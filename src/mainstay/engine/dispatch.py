@@ -212,6 +212,7 @@ def _seen(
     fresh_until = now + timedelta(seconds=LEASE_S - RENEW_S)
     stale = any(held[key].lease_until < fresh_until for key in named & held.keys())
     due = stale or bool(held.keys() - named) or row.last_contact_at < now - timedelta(seconds=CONTACT_S)
+    due = due or message.leaving
     return _Seen(orders, frozenset(row.labels), row.draining or message.draining), due
 
 
@@ -222,6 +223,10 @@ def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime, seal: Seal | No
         raise looked
     seen, _ = looked
     runners.change(tx, runner_id, last_contact_at=now)
+    if message.leaving:
+        # Only hello takes it back: the answer to an older poll may come behind.
+        runners.change(tx, runner_id, left_at=now)
+        tx.wake("runners")
     held = [each.id for each in jobs.held_by(tx, [runner_id])]
     # Only what it names: an attempt that it never takes up must run out.
     jobs.renew(tx, [key for key in held if key in message.running], now + timedelta(seconds=LEASE_S))

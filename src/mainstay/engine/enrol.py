@@ -54,6 +54,7 @@ def _enrol(tx: Tx, token_id: int, message: Hello, now: datetime) -> int:
         "version": message.version[:40],
         "system": message.system[:200],
         "removed_at": None,
+        "left_at": None,
     }
     known = runners.row_by_name(tx, message.name)
     if known is None:

@@ -21,4 +21,6 @@ class Runner:
     draining: bool = False
     """It was asked to take no new work."""
     online: bool = False
-    """Whether it was heard of within the lease time."""
+    """Whether it was heard of within the lease time, and did not say that it ends."""
+    left_at: datetime | None = None
+    """When it said so."""

@@ -1,5 +1,6 @@
 """The runner's side of `wire.runner`: each message as one blocking call. All of them may be repeated."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, urlencode
@@ -103,7 +104,7 @@ class Calls:
     def fetch_artifact(self, attempt: int, artifact: StoredArtifact, target: Path) -> None:
         """Write one of them to `target`."""
         path = f"/runner/v1/attempts/{attempt}/artifacts/{quote(artifact.name, safe='')}"
-        self._fetch(path, target, artifact.size_bytes)
+        self._fetch(path, target, artifact.size_bytes, artifact.digest)
 
     def find_cache(self, attempt: int, key: str, prefixes: Sequence[str], version: str) -> CacheFound:
         """The cache that fits best. Raises NotFound."""
@@ -113,7 +114,7 @@ class Calls:
 
     def fetch_cache(self, attempt: int, cache: CacheFound, target: Path) -> None:
         """Write a cache that was found to `target`."""
-        self._fetch(f"/runner/v1/attempts/{attempt}/caches/{cache.id}", target, cache.size_bytes)
+        self._fetch(f"/runner/v1/attempts/{attempt}/caches/{cache.id}", target, cache.size_bytes, cache.digest)
 
     def put_cache(self, attempt: int, key: str, version: str, digest: str, path: Path) -> Stored:
         """Send a cache, as it is read from disk."""
@@ -133,17 +134,20 @@ class Calls:
                 read_s=UPLOAD_S,
             )
 
-    def _fetch(self, path: str, target: Path, size_bytes: int) -> None:
-        """Write what is behind `path`, and see to it that it is all there and no more."""
-        size = 0
+    def _fetch(self, path: str, target: Path, size_bytes: int, digest: str) -> None:
+        """Write what is behind `path`, and see to it that it is what was announced: all of it, and nothing else."""
+        size, seen = 0, hashlib.sha256()
         with target.open("wb") as file:
             for piece in self._client.stream(path, read_s=SILENCE_S):
                 size += len(piece)
                 if size > size_bytes:
                     break
                 file.write(piece)
+                seen.update(piece)
         if size != size_bytes:
             raise Unavailable(f"the server sent {size} bytes or more of {path}, where {size_bytes} were announced")
+        if digest and seen.hexdigest() != digest:
+            raise Unavailable(f"what the server sent of {path} is damaged: its digest is not the announced one")
 
     def finish(self, attempt: int, message: Finish) -> Stored:
         """Tell how the attempt ended."""

@@ -95,7 +95,7 @@ class Runner:
     async def _sign_off(self, premises: Premises, attempts: Attempts) -> None:
         """Tell the server to expect nothing more, and hear what it said before it knew."""
         if self._welcome is not None:
-            last = asyncio.ensure_future(self._poll(premises, attempts, self._welcome, wait_s=0.0))
+            last = asyncio.ensure_future(self._poll(premises, attempts, self._welcome, wait_s=0.0, leaving=True))
             _, late = await asyncio.wait({last, *self._polls}, timeout=SIGN_OFF_S)
             for poll in late:
                 poll.cancel()
@@ -184,7 +184,13 @@ class Runner:
             await self._wait_for_news(SETTLE_S)
 
     async def _poll(
-        self, premises: Premises, attempts: Attempts, welcome: Welcome, wait_s: float | None = None
+        self,
+        premises: Premises,
+        attempts: Attempts,
+        welcome: Welcome,
+        wait_s: float | None = None,
+        *,
+        leaving: bool = False,
     ) -> None:
         message = Poll(
             boot=self._boot,
@@ -192,6 +198,7 @@ class Runner:
             running=attempts.held,
             wait_s=min(welcome.poll_s, welcome.lease_s / 3) if wait_s is None else wait_s,
             draining=self._draining,
+            leaving=leaving,
         )
         try:
             orders = await self._threads.run(self._calls.poll, message)

@@ -1,6 +1,7 @@
 """One step of a job, from its `if` to its result, by GitHub's rules."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -27,6 +28,10 @@ from mainstay.workflow.expressions import ExpressionError, Scope
 MAX_NAME = 200
 MAX_OUTPUTS = 1 << 20
 """Characters of all outputs of one step."""
+DEADLY = frozenset(
+    (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS)
+) | {signal.SIGFPE, signal.SIGKILL, signal.SIGSEGV, signal.SIGPIPE, signal.SIGTERM, signal.SIGXCPU, signal.SIGSYS}
+"""Signals that end programs."""
 WORDS = {StepState.PASSED: "success", StepState.ALLOWED: "success", StepState.SKIPPED: "skipped"}
 """A step's state as the `steps` context has it; all others but cancelled ones are `failure`."""
 
@@ -347,4 +352,11 @@ def _over(limit_s: float | None) -> str:
 
 
 def _signal_words(run: Run) -> str | None:
-    return f"killed by signal {run.exit.signal}" if run.exit.signal is not None else None
+    """Sandboxes, containers and shells tell a signal as 128 and its number; no program has such a code by chance."""
+    number = run.exit.signal if run.exit.signal is not None else run.code - 128
+    if run.exit.signal is None and number not in DEADLY:
+        return None
+    try:
+        return f"killed by signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"killed by signal {number}"

@@ -25,7 +25,8 @@ def _runner(row: Any, running: int, online_since: datetime) -> Runner:
         last_contact_at=row.last_contact_at,
         running=running,
         draining=row.draining,
-        online=row.last_contact_at >= online_since,
+        online=row.last_contact_at >= online_since and row.left_at is None,
+        left_at=row.left_at,
     )
 
 
@@ -69,7 +70,7 @@ def change(tx: Tx, runner_id: int, **values: object) -> None:
 
 
 def all_of(tx: Tx, now: datetime, silent_s: float) -> list[Runner]:
-    """All runners by name; online are those heard of within `silent_s` seconds."""
+    """All runners by name; online are those heard of within `silent_s` seconds that did not leave."""
     counted = select(attempts.c.runner_id, func.count()).where(attempts.c.state == "running")
     running: dict[int, int] = {row[0]: row[1] for row in tx.conn.execute(counted.group_by(attempts.c.runner_id))}
     since = now - timedelta(seconds=silent_s)
@@ -78,9 +79,12 @@ def all_of(tx: Tx, now: datetime, silent_s: float) -> list[Runner]:
 
 
 def offered_labels(tx: Tx, since: datetime) -> list[frozenset[str]]:
-    """The label sets of the runners heard of since then and not draining."""
+    """The label sets of the runners heard of since then, neither gone nor draining."""
     query = select(runners.c.labels).where(
-        runners.c.removed_at.is_(None), runners.c.last_contact_at >= since, runners.c.draining.is_(False)
+        runners.c.removed_at.is_(None),
+        runners.c.left_at.is_(None),
+        runners.c.last_contact_at >= since,
+        runners.c.draining.is_(False),
     )
     return [frozenset(labels) for labels in tx.conn.execute(query).scalars()]
 

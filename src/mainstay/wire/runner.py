@@ -74,6 +74,8 @@ class Poll(Message, frozen=True):
     wait_s: float = 25.0
     """The server answers at the latest after this long; 0 at once."""
     draining: bool = False
+    leaving: bool = False
+    """This is the last poll: the runner ends, and holds nothing that it still runs."""
 
 
 class Source(Message, frozen=True):
@@ -165,6 +167,8 @@ class StoredArtifact(Message, frozen=True):
     kind: str
     job: str
     """The name of the job that kept it."""
+    digest: str = ""
+    """SHA-256 of its bytes, in hex; empty from a server that does not tell."""
 
 
 class Artifacts(Message, frozen=True):
@@ -179,6 +183,8 @@ class CacheFound(Message, frozen=True):
     id: int
     key: str
     size_bytes: int
+    digest: str = ""
+    """As in StoredArtifact."""
 
 
 class Finish(Message, frozen=True):

@@ -10,6 +10,8 @@ from mainstay.runner.hashing import files_below
 from mainstay.workflow.globs import GlobError, select_files
 
 MAX_BYTES = 4 << 30
+UNDECODED = re.compile("[\udc80-\udcff]")
+"""Bytes of a file name that are not UTF-8, as Python has them."""
 BAD_NAME = re.compile(r'["<>|*?\r\n:\\/]')
 
 
@@ -32,6 +34,8 @@ async def upload(call: Call) -> None:
         return
     level, days = _number(call, "compression-level", 6), _number(call, "retention-days", 0)
     await call.keep(name, lambda target: _zip(root, chosen, target, min(level, 9)), days or None)
+    if odd := sum(UNDECODED.search(path) is not None for path in chosen):
+        call.warn(f"{odd} files have names that are not UTF-8; in the artifact {name} such bytes are written as %XX")
     await call.say(f"{len(chosen)} file{'s' if len(chosen) > 1 else ''} kept as the artifact {name}")
 
 
@@ -75,6 +79,6 @@ def _zip(root: Path, files: list[str], target: Path, level: int) -> None:
                 size += (root / path).stat().st_size
                 if size > MAX_BYTES:
                     raise ActionFailed(f"the artifact has more than {MAX_BYTES >> 30} GiB, the limit")
-                bundle.write(root / path, path)
+                bundle.write(root / path, UNDECODED.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", path))
             except FileNotFoundError:
                 continue

@@ -22,4 +22,5 @@ runners = Table(
     Column("last_contact_at", Moment, nullable=False),
     Column("draining", Boolean, nullable=False, server_default=text("false")),
     Column("removed_at", Moment),
+    Column("left_at", Moment),  # it said that it ends, and was not heard of since
 )
