@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from mainstay.model.person import Role
 from mainstay.model.report import Channel, ChannelKind, DeliveryState, Facts, NewDelivery, ReportKind, TestFact
 from mainstay.notify.mail import mail_server
 from mainstay.notify.outlet import Outlet
-from mainstay.store import channels, deliveries, reports
+from mainstay.store import channels, deliveries, people, reports, repositories, tokens
+from mainstay.store.schema import tokens as tokens_table
 from mainstay.web.guard import form_token
+from mainstay.web.pages import words
 from tests.web.conftest import Site, on_each_database, serve
 from tests.web.filling import Filling
 
@@ -153,3 +156,68 @@ def test_a_mails_link_changes_nothing_until_it_is_pressed_and_needs_no_sign_in(m
     assert mailing.client.post(path, data={"stop": "everything"}).status_code == 422
     for other in (path[:-4] + "AAAA", "/mail/x", "/mail/" + "A" * 5000):
         assert mailing.client.post(other, data={"stop": "all"}).status_code == 404
+
+
+def become(site: Site, name: str, **roles: Role) -> None:
+    """Sign in as somebody with a mail address and these roles."""
+
+    def write(f: Filling) -> str:
+        person = people.add(f.tx, name, f.now, email=f"{name}@example.org")
+        for repository, role in roles.items():
+            people.give(f.tx, person.id, repositories.by_name(f.tx, repository).id, role)
+        session = tokens.new_token("session")
+        made = tokens.add(f.tx, "session", name, session, f.now)
+        f.conn.execute(tokens_table.update().where(tokens_table.c.id == made).values(person_id=person.id))
+        return session
+
+    site.client.cookies.set("mainstay_session", site.fill(write))
+
+
+def test_a_person_chooses_what_to_be_told_of(mailing: Site) -> None:
+    mailing.fill(lambda f: f.repository("unseen-one"))
+    become(mailing, "bob", demo=Role.READER)
+    path = "/account/messages"
+    page = mailing.page(path).text
+    assert "bob@example.org" in page
+    assert "unseen-one" not in page
+    assert post(mailing, path, repository="demo", branches="main release/*", language="zh-CN").status_code == 303
+    assert post(mailing, path, repository="demo", branches="main", **{"on-broken": "1"}).status_code == 303
+    assert post(mailing, path, repository="unseen-one").status_code == 422
+    page = mailing.page(path).text
+    assert page.count("/remove") == 1
+    assert "release/*" not in page
+    mailing.fill(lambda f: channels.refuse(f.tx, "bob@example.org", 1, f.now))
+    assert "You wanted no mail about" in mailing.page(path).text
+    assert post(mailing, f"{path}/again").status_code == 303
+    assert "You wanted no mail" not in mailing.page(path).text
+    [remove] = re.findall(r'action="(/account/messages/\d+/remove)"', mailing.page(path).text)
+    assert post(mailing, remove).status_code == 303
+    assert "/remove" not in mailing.page(path).text
+    assert post(mailing, remove).status_code == 404
+
+
+def test_the_pages_of_messages_are_known_in_chinese(mailing: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing: set[str] = set()
+
+    class Watching(dict[str, str]):
+        def get(self, key: str, default: Any = None) -> Any:
+            if key not in self:
+                missing.add(key)
+            return super().get(key, default)
+
+    become(mailing, "bob", demo=Role.MAINTAINER)
+    post(mailing, "/account/messages", repository="demo", branches="main")
+    post(mailing, "/repositories/demo/notifications", name="team", kind="mail", address="a@example.org")
+    known = words.Words("zh-CN")
+    monkeypatch.setattr(known, "_known", Watching(words.catalogue("zh-CN")))
+    monkeypatch.setattr("mainstay.web.pages.words.words_in", lambda language: known)
+    out = mailing.engine.delivering.way_out.path("bob@example.org", 1)
+    chinese = {"Accept-Language": "zh-CN"}
+    for stop in ("nothing", "repository", "all"):
+        mailing.client.post(out, data={"stop": stop})
+        for path in ("/account/messages", "/repositories/demo/notifications", out):
+            assert mailing.page(path, **chinese).status_code == 200
+    mailing.client.cookies.clear()
+    mailing.sign_in()
+    mailing.page("/account/messages", **chinese)
+    assert not missing

@@ -39,7 +39,7 @@ COMMANDS = {
     "repo": Entry("repositories:repo", WATCH, "Watch repositories: add, list, show, set, remove, key."),
     "secret": Entry("secrets:secret", WATCH, "Secrets that jobs are given: set, list, remove."),
     "variable": Entry("secrets:variable", WATCH, "Variables that jobs are given: set, list, remove."),
-    "notify": Entry("notify:notify", WATCH, "Say where reports go: list, add, remove, test, sent, resend, drop."),
+    "notify": Entry("notify:notify", WATCH, "Say where reports go: to channels of a repository, and to you."),
     "builds": Entry("builds:builds", WORK, "List builds, newest first."),
     "show": Entry("builds:show", WORK, "Show one build with its jobs, attempts, steps and tests."),
     "logs": Entry("logs:logs", WORK, "Print a build's log as it was printed."),

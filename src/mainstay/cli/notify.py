@@ -15,7 +15,7 @@ KINDS = ("broken", "still-broken", "fixed", "flaky", "digest", "finished")
 
 @click.group()
 def notify() -> None:
-    """Say where reports go: list, add, remove, test, sent, resend, drop.
+    """Say where reports go: to channels of a repository, and to you.
 
     \b
     Example: a mail to the team when main of shop breaks and when it is mended
@@ -200,3 +200,76 @@ def drop(server: Server, repository: str, message: int) -> None:
     """
     server.post(f"{repository_path(repository)}/messages/{message}/drop")
     terminal.output().line(f"Message {message} is not sent.")
+
+
+@notify.command()
+@click.argument("repository", required=False)
+@click.option("--branch", "branches", multiple=True, metavar="PATTERN", help="Only of these branches. May be repeated.")
+@click.option(
+    "--on", "kinds", multiple=True, type=click.Choice(KINDS[:-1]), help="Only these reports. May be repeated."
+)
+@click.option(
+    "--language", type=click.Choice(["en", "zh-CN"]), default="en", show_default=True, help="Of the messages."
+)
+@json_option
+@client_command
+def me(
+    server: Server,
+    repository: str | None,
+    branches: tuple[str, ...],
+    kinds: tuple[str, ...],
+    language: str,
+    as_json: bool,
+) -> None:
+    """Have yourself told of a repository, or of all that you may see. It needs a token of your own.
+
+    \b
+    Examples:
+      mainstay notify me shop --branch main
+      mainstay notify me --on broken --on fixed
+    """
+    body: dict[str, Any] = {"repository": repository, "kinds": list(kinds), "language": language}
+    if branches:
+        body["branches"] = list(branches)
+    made = server.post("/subscriptions", body)
+    if as_json:
+        terminal.print_json(made)
+    else:
+        terminal.output().line(f"You are told of {repository or 'all repositories'}. See mainstay notify mine")
+
+
+@notify.command()
+@json_option
+@client_command
+def mine(server: Server, as_json: bool) -> None:
+    """List what you are told of yourself.
+
+    \b
+    Example:
+      mainstay notify mine
+    """
+    found = server.get("/subscriptions")
+    if as_json:
+        terminal.print_json(found)
+        return
+    table = Table(("ID", "REPOSITORY", "BRANCHES", "REPORTS"), flexible=3)
+    for item in found["items"]:
+        kinds = ", ".join(item["kinds"])
+        table.rows.append((str(item["id"]), item["repository"] or "(all)", " ".join(item["branches"]), kinds))
+    out = terminal.output()
+    for line in table.lines(out):
+        out.line(line)
+
+
+@notify.command()
+@click.argument("subscription", type=int)
+@client_command
+def forget(server: Server, subscription: int) -> None:
+    """Be told no more of something; its number is shown by `mainstay notify mine`.
+
+    \b
+    Example:
+      mainstay notify forget 3
+    """
+    server.delete(f"/subscriptions/{subscription}")
+    terminal.output().line(f"Subscription {subscription} is taken back.")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from mainstay.engine import findings
+from mainstay.engine import findings, subscriptions
 from mainstay.engine.clock import Clock
 from mainstay.engine.intake import Intake
 from mainstay.engine.logs import Logs
@@ -36,6 +36,7 @@ from mainstay.model.report import (
 from mainstay.model.repository import branch_of
 from mainstay.model.states import BuildState
 from mainstay.store import builds, channels, deliveries, reports
+from mainstay.store import subscriptions as subscription_store
 from mainstay.store.database import Database, Tx
 from mainstay.store.reports import Due
 
@@ -228,9 +229,11 @@ def _wanted(tx: Tx, repository_id: int, build_id: int, since: datetime) -> _Want
     row = builds.get(tx, build_id)
     listening = channels.of_repository(tx, repository_id)
     kinds = []
+    wishes = subscriptions.wishes(tx, repository_id) if row.event == "schedule" else []
     if _somebody(listening, ReportKind.FINISHED, row.ref):
         kinds.append(ReportKind.FINISHED)
-    if row.event == "schedule" and _somebody(listening, ReportKind.DIGEST, row.ref):
+    asked = audience.of_people(wishes, ReportKind.DIGEST, row.ref)
+    if row.event == "schedule" and (asked or _somebody(listening, ReportKind.DIGEST, row.ref)):
         kinds.append(ReportKind.DIGEST)
     flaky = reports.newly_flaky(tx, build_id, since, FLAKY)
     return _Wanted(tuple(kinds), tuple(flaky))
@@ -264,7 +267,8 @@ def _store(tx: Tx, judged: Judged, mailing: Mailing, now: datetime) -> None:
         deliveries.add(tx, report_id, repository_id, wanted, now)
         if step is not None and of_branch and told.kind == ReportKind.BROKEN:
             step = replace(step, standing=replace(step.standing, report_id=report_id))
-            authors = [each.recipient for each in wanted if each.channel_id is None]
+            reached = {each.recipient for each in wanted if each.kind == ChannelKind.MAIL}
+            authors = [each for each in audience.authors(told.facts.commits) if each in reached]
             _stand(tx, judged, step.standing, authors)
             step = None
     if step is not None:
@@ -281,6 +285,9 @@ def _recipients(
 ) -> list[NewDelivery]:
     wanted = audience.of_channels(listening, told.kind, judged.ref)
     if mailing.possible:
-        wanted += audience.of_authors(told.kind, told.facts, judged.told_before, {}, mailing.author_domains)
+        wanted += audience.of_people(subscriptions.wishes(tx, judged.repository_id), told.kind, judged.ref)
+        named = (*judged.told_before, *audience.authors(told.facts.commits))
+        known = subscription_store.languages(tx, named)
+        wanted += audience.of_authors(told.kind, told.facts, judged.told_before, known, mailing.author_domains)
     addresses = [each.recipient for each in wanted if each.kind == ChannelKind.MAIL]
     return audience.without_doubles(wanted, channels.refused(tx, addresses, judged.repository_id))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from mainstay.model.report import Channel, ChannelKind, CommitFact, Facts, NewDelivery, ReportKind
+from mainstay.model.report import Channel, ChannelKind, CommitFact, Facts, NewDelivery, ReportKind, Subscription
 from mainstay.model.repository import branch_of
 
 MOST = 50
@@ -18,12 +18,10 @@ _PROGRAMS_ONLY = frozenset({ReportKind.FINISHED})
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What one person wants to hear of one repository or of all."""
+    """What one person asked to hear, and where it is written to."""
 
     address: str
-    language: str = "en"
-    branches: tuple[str, ...] = ("*",)
-    kinds: tuple[ReportKind, ...] = ()
+    asked: Subscription
 
 
 def address_of(text: str) -> str | None:
@@ -57,9 +55,9 @@ def to_channel(channel: Channel) -> list[NewDelivery]:
 def of_people(wishes: Iterable[Wish], kind: ReportKind, ref: str) -> list[NewDelivery]:
     """The people who asked for it."""
     return [
-        NewDelivery(ChannelKind.MAIL, wish.address, wish.language)
+        NewDelivery(ChannelKind.MAIL, wish.address, wish.asked.language)
         for wish in wishes
-        if kind in wish.kinds and fits(wish.branches, ref)
+        if kind in wish.asked.kinds and fits(wish.asked.branches, ref)
     ]
 
 

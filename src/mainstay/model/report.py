@@ -172,6 +172,21 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class Subscription:
+    """What one person asked to hear."""
+
+    id: int
+    person_id: int
+    repository_id: int | None
+    """None: of all repositories that the person may see."""
+    repository: str | None
+    branches: tuple[str, ...] = ("*",)
+    kinds: tuple[ReportKind, ...] = FOR_PEOPLE
+    language: str = "en"
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewDelivery:
     """A message to be sent to one recipient."""
 

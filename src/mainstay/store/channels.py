@@ -105,6 +105,11 @@ def allow(tx: Tx, address: str, repository_id: int | None) -> None:
     tx.conn.execute(delete(refusals).where(refusals.c.id.in_(found)))
 
 
+def allow_all(tx: Tx, address: str) -> None:
+    """Take back all refusals of an address."""
+    tx.conn.execute(delete(refusals).where(refusals.c.address == address))
+
+
 def _refusal(address: str, repository_id: int | None) -> Any:
     where = refusals.c.repository_id.is_(None) if repository_id is None else refusals.c.repository_id == repository_id
     return select(refusals.c.id).where(refusals.c.address == address, where)

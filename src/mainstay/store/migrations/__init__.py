@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from mainstay.model.errors import Conflict
 from mainstay.store import dialect
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision in `versions/`."""
 
 

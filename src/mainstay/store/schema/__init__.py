@@ -13,6 +13,7 @@ from mainstay.store.schema.reports import (
     refusals,
     reports,
     standings,
+    subscriptions,
     to_judge,
 )
 from mainstay.store.schema.repositories import commits, pushes, refs, repositories, schedules
@@ -49,6 +50,7 @@ __all__ = [
     "secrets",
     "settings",
     "standings",
+    "subscriptions",
     "test_counting",
     "test_days",
     "test_figures",

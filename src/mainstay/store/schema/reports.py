@@ -113,3 +113,18 @@ flaky_told = Table(
     Column("test_id", Id, owned_by("tests"), primary_key=True),
     Column("at", Moment, nullable=False),
 )
+
+# What people asked to hear; `repository_id` NULL: of all repositories that they may see.
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("person_id", Id, owned_by("people"), nullable=False),
+    Column("repository_id", Id, owned_by("repositories")),
+    Column("branches", JsonText, nullable=False),
+    Column("kinds", JsonText, nullable=False),
+    Column("language", String(10), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "person_id"),
+    Index(None, "repository_id"),
+)

@@ -23,6 +23,7 @@ from mainstay.web.api import (
     runners,
     secrets,
     starts,
+    subscriptions,
     tests,
     tokens,
 )
@@ -59,6 +60,7 @@ def create_api(site: Site) -> FastAPI:
         reports,
         secrets,
         starts,
+        subscriptions,
         tests,
         runners,
         events,

@@ -95,3 +95,31 @@ class MailTested(Struct, frozen=True):
 
     sent: bool
     error: str | None
+
+
+class SubscriptionShape(Struct, frozen=True):
+    """What somebody asked to be told of."""
+
+    id: int
+    repository: str | None
+    """Null: all that they may see."""
+    branches: list[str]
+    kinds: list[str]
+    language: str
+    created_at: Time | None
+
+
+class NewSubscription(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the caller wants to be told of. It takes the place of an earlier one of the same repository."""
+
+    repository: str | None = None
+    branches: tuple[str, ...] = ("*",)
+    kinds: tuple[str, ...] = ()
+    """Empty: all that are for people."""
+    language: str = "en"
+
+
+class Subscribed(Struct, frozen=True):
+    """The number of a subscription."""
+
+    id: int

@@ -23,6 +23,7 @@ from mainstay.web.pages import (
     repositories,
     runners,
     signin,
+    subscriptions,
     tests,
 )
 
@@ -51,6 +52,10 @@ routes = [
     Route("/repositories/{name}/notifications", reports.add, methods=["POST"]),
     Route("/repositories/{name}/notifications/{action}", reports.act, methods=["POST"]),
     Route("/repositories/{name}/notifications/messages/{message:int}/{action}", reports.message_act, methods=["POST"]),
+    Route("/account/messages", subscriptions.mine),
+    Route("/account/messages", subscriptions.subscribe, methods=["POST"]),
+    Route("/account/messages/again", subscriptions.write_again, methods=["POST"]),
+    Route("/account/messages/{subscription:int}/remove", subscriptions.unsubscribe, methods=["POST"]),
     Route("/mail/{token}", reports.way_out),
     Route("/mail/{token}", reports.leave, methods=["POST"]),
     Route("/runners", runners.runners),

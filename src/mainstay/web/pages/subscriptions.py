@@ -1,0 +1,103 @@
+"""What a person is told of, by mail: their own choice."""
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from mainstay.engine import subscriptions
+from mainstay.engine.access import Identity
+from mainstay.flow import audience, permit
+from mainstay.model.errors import MainstayError, NotSignedIn
+from mainstay.model.report import FOR_PEOPLE, ReportKind, Subscription
+from mainstay.store import channels, people, repositories
+from mainstay.store import subscriptions as store
+from mainstay.store.database import Tx
+from mainstay.web.access import signed_in
+from mainstay.web.options import site_of
+from mainstay.web.pages.acting import form_of
+from mainstay.web.pages.rendering import Crumb, render, speak
+from mainstay.web.pages.reports import SAID
+
+PATH = "/account/messages"
+
+
+def _read(tx: Tx, viewer: Identity) -> tuple[list[Subscription], str | None, list[str], list[str | None]]:
+    """The person's subscriptions, mail address, visible repositories, and what they refused."""
+    if viewer.person_id is None:
+        return [], None, [], []
+    person = people.get(tx, viewer.person_id)
+    names = [each.name for each in repositories.all_of(tx, permit.sight(viewer.grants))]
+    address = audience.address_of(person.email or "")
+    refused = channels.refusals_of(tx, address) if address else []
+    return store.of_person(tx, person.id), address, names, refused
+
+
+async def mine(request: Request) -> Response:
+    """What the reader is told of."""
+    viewer = await signed_in(request)
+    if viewer is None:
+        raise NotSignedIn("sign in to read this")
+    return await _page(request, viewer)
+
+
+async def _page(request: Request, viewer: Identity, problem: str | None = None) -> Response:
+    words, _ = speak(request)
+    engine = site_of(request).engine
+    found, address, names, refused = await engine.db.read(_read, viewer)
+    return render(
+        request,
+        "my_messages.html",
+        viewer,
+        title=words.plain("My messages"),
+        status=200 if problem is None else 422,
+        crumbs=(Crumb(words.plain("My messages"), PATH),),
+        heading=words.count(
+            len(found), "You are told of what you asked for once", "You are told of what you asked for {n} times"
+        )
+        if found
+        else words("You are told when commits of yours break a branch"),
+        path=PATH,
+        found=found,
+        address=address,
+        names=names,
+        refused=refused,
+        mail_is_set=engine.delivering.outlet.mail is not None,
+        choices=FOR_PEOPLE,
+        said=SAID,
+        problem=problem,
+    )
+
+
+async def subscribe(request: Request) -> Response:
+    """Be told of a repository, or of all."""
+    person, fields = await form_of(request, None)
+    engine = site_of(request).engine
+    kinds = tuple(ReportKind(kind) for kind in FOR_PEOPLE if fields.get(f"on-{kind}"))
+    branches = tuple(fields.get("branches", "").split())
+    repository = fields.get("repository") or None
+    language, now = fields.get("language", "en"), engine.clock.now()
+    try:
+        await engine.db.write(subscriptions.subscribe, person.actor, repository, branches, kinds, language, now)
+    except MainstayError as error:
+        if error.status not in (404, 422):
+            raise
+        return await _page(request, person, error.message)
+    return RedirectResponse(PATH, 303)
+
+
+async def unsubscribe(request: Request) -> Response:
+    """Be told no more of something."""
+    person, _ = await form_of(request, None)
+    engine = site_of(request).engine
+    number = min(int(request.path_params["subscription"]), 1 << 61)
+    await engine.db.write(subscriptions.unsubscribe, person.actor, number, engine.clock.now())
+    return RedirectResponse(PATH, 303)
+
+
+async def write_again(request: Request) -> Response:
+    """Take back what was refused with links in mails."""
+    person, _ = await form_of(request, None)
+    engine = site_of(request).engine
+    _, address, _, _ = await engine.db.read(_read, person)
+    if address is not None:
+        await engine.db.write(channels.allow_all, address)
+    return RedirectResponse(PATH, 303)
