@@ -214,6 +214,33 @@ async def test_first_parent_and_latest_leave_commits_out(tmp_path: Path) -> None
         assert side not in found
 
 
+async def test_path_filters_compare_a_tip_with_where_its_ref_was(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    (project.clone / ".mainstay").mkdir()
+    text = "on: {push: {paths: ['src/**']}}\njobs: {a: {runs-on: linux, steps: [{run: x}]}}\n"
+    (project.clone / ".mainstay" / "x.yml").write_text(text)
+    (project.clone / "src").mkdir()
+    (project.clone / "src" / "a").touch()
+    root = project.commit("root")
+    project.push()
+    async with engine(tmp_path) as server:
+        await server.add_repository(Actor("ada"), "tips", str(project.bare), commits=CommitPolicy.LATEST)
+        await stored(server, lambda found: len(found) == 1)
+        project.commit("elsewhere")
+        project.push()
+        (project.clone / "src" / "b").touch()
+        project.commit("within")
+        both = project.commit("elsewhere again")
+        project.push()  # the tip itself touches no path, the push does
+        project.git("checkout", "-q", "-b", "side", root)
+        (project.clone / "src" / "c").touch()
+        project.commit("of the branch")
+        side = project.commit("of the branch, elsewhere")
+        project.push("side")
+        found = await stored(server, lambda found: len(found) >= 3)
+        assert [commit for commit, _, _ in found[1:]] == [both, side]
+
+
 async def test_a_deleted_branch_and_one_made_again_lose_and_repeat_nothing(tmp_path: Path) -> None:
     project = Project(tmp_path)
     root = project.commit("root")

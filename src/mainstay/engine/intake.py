@@ -251,7 +251,8 @@ class Intake:
         since: str | None,
     ) -> None:
         """Store one ref's move with its builds."""
-        tip, fresh, forced = await _new_commits(repository, mirror, move, known, noticed_by, since)
+        tip, fresh, old, forced = await _new_commits(repository, mirror, move, known, noticed_by, since)
+        before = await _compared_with(mirror, old, fresh)
         built = await self._database.read(builds.built_commits, repository.id, fresh)
         chosen = intake_flow.chosen(fresh, tip, repository.commits, built | tips) if tip is not None else []
         if noticed_by == "first sight" and branch_of(move.ref) is None:
@@ -263,7 +264,9 @@ class Intake:
             new = [
                 build
                 for commit in commits
-                for build in await self._builds_of(repository, mirror, commit, move, commit.sha == tip)
+                for build in await self._builds_of(
+                    repository, mirror, commit, move, before if commit.sha == tip else None
+                )
             ]
             count += len(new)
             arrived = None
@@ -274,9 +277,12 @@ class Intake:
             await self._database.write(_store, repository, commits, new, arrived, self._clock.now())
 
     async def _builds_of(
-        self, repository: Repository, mirror: Mirror, commit: Commit, move: RefMove, is_tip: bool
+        self, repository: Repository, mirror: Mirror, commit: Commit, move: RefMove, tip: "_Tip | None"
     ) -> list[NewBuild]:
-        priority = intake_flow.TIP_PRIORITY if is_tip else intake_flow.BACKLOG_PRIORITY
+        """`tip`: the commit is the one that the ref points to now."""
+        priority = intake_flow.TIP_PRIORITY if tip is not None else intake_flow.BACKLOG_PRIORITY
+        parent = commit.parents[0] if commit.parents else None
+        before = tip.before or parent if tip is not None else parent
         payload = push_event(
             ref=move.ref,
             before=move.old,
@@ -284,7 +290,7 @@ class Intake:
             head_commit=_shown(commit),
             repository=repository_name(repository.name, repository.url),
         )
-        planned = await self._planner.pushed(mirror, commit, move.ref)
+        planned = await self._planner.pushed(mirror, commit, move.ref, before)
         return [NewBuild(commit.sha, commit.tree, move.ref, "push", plan, payload, priority) for plan in planned.plans]
 
 
@@ -295,25 +301,37 @@ async def _new_commits(
     known: dict[str, str],
     noticed_by: str,
     since: str | None,
-) -> tuple[str | None, list[str], bool]:
-    """The commit a ref points to, the commits that are new with its move (newest first), and whether it was forced."""
+) -> tuple[str | None, list[str], str | None, bool]:
+    """The commit a ref points to, the commits that are new with its move (newest first), the one it pointed to, and
+    whether it was forced.
+    """
     if move.new is None:
-        return None, [], False
+        return None, [], None, False
     tip = await mirror.commit_of(move.new)
     if tip is None:
-        return None, [], False  # a tag of something that is no commit
+        return None, [], None, False  # a tag of something that is no commit
     first_parent = repository.commits is CommitPolicy.FIRST_PARENT
     if noticed_by == "first sight":
         if since is None or branch_of(move.ref) is None:
-            return tip, [tip], False
+            return tip, [tip], None, False
         start = await mirror.resolve(since)
         if start is None:
             raise NotFound(f"{repository.name} has no commit {since} to begin after; remove it and add it again")
-        return tip, await mirror.new_commits(tip, [start], first_parent=first_parent), False
+        return tip, await mirror.new_commits(tip, [start], first_parent=first_parent), None, False
     old = await mirror.commit_of(move.old) if move.old is not None else None
     forced = old is not None and not await mirror.is_ancestor(old, tip)
     edge = [old] if old is not None and not forced else sorted(set(known.values()))
-    return tip, await mirror.new_commits(tip, edge, first_parent=first_parent), forced
+    return tip, await mirror.new_commits(tip, edge, first_parent=first_parent), old, forced
+
+
+async def _compared_with(mirror: Mirror, old: str | None, fresh: Sequence[str]) -> "_Tip":
+    """What path filters compare a ref's tip with, as GitHub does: where the ref was; of a new branch, the commit before
+    its oldest new one.
+    """
+    if old is not None or len(fresh) < 2:
+        return _Tip(old)
+    [oldest] = await mirror.commits([fresh[-1]])
+    return _Tip(oldest.parents[0] if oldest.parents else None)
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -335,6 +353,14 @@ def _shown(commit: Commit) -> dict[str, object]:
         "author": person,
         "committer": person,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Tip:
+    """The commit that a ref points to now."""
+
+    before: str | None
+    """What path filters compare it with. None: its parent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class MirrorFiles:
 
 
 class ChangedPaths(Sequence[str]):
-    """The paths that a commit changed, worked out only when a path filter wants to know: it costs a git process."""
+    """The paths that differ from another commit, worked out only when a path filter asks: it costs a git process."""
 
     def __init__(self, files: MirrorFiles, parent: str) -> None:
         self._files = files
@@ -81,10 +81,10 @@ class Planner:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="plan")
 
-    async def pushed(self, mirror: Mirror, commit: Commit, ref: str) -> Planned:
-        """What a push of `commit` to `ref` asks for."""
+    async def pushed(self, mirror: Mirror, commit: Commit, ref: str, before: str | None) -> Planned:
+        """What a push of `commit` to `ref` asks for. Path filters look at what differs from `before`."""
         files = MirrorFiles(mirror, commit, asyncio.get_running_loop())
-        changed = ChangedPaths(files, commit.parents[0]) if commit.parents else None
+        changed = ChangedPaths(files, before) if before is not None else None
         event = TriggerEvent("push", ref, changed_paths=changed, message=commit.message)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, planned, files, event)
