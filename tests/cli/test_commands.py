@@ -222,6 +222,8 @@ def test_tests_are_listed_and_one_shows_its_history(client: Run, stub: Stub) -> 
         "failures": 2,
         "flakiness": 0.25,
         "duration_s": 0.012,
+        "ran_at": "2026-11-20T12:00:00Z",
+        "broke_at": None,
     }
     result = {"outcome": "failed", "duration_s": 2.0, "rerun": 0, "build": 37, "number": 7, "job": "test", "attempt": 1}
     stub.on("GET", "/repositories/demo/tests", {"items": [digest], "next": None})
@@ -231,7 +233,7 @@ def test_tests_are_listed_and_one_shows_its_history(client: Run, stub: Stub) -> 
         {**digest, "history": [{**result, "commit": "a" * 40, "at": "2026-11-20T12:00:00Z", "details": None}]},
     )
     listed = client("tests", "demo").out
-    assert "✗ failed  tests/t.py::test_x     9       2    25%  12 ms" in listed
+    assert "✗ failed  tests/t.py::test_x     9       2  25.0%  12 ms" in listed
     assert "#7" in client("tests", "demo", "tests/t.py::test_x").out
 
 
