@@ -230,11 +230,24 @@ def test_tests_are_listed_and_one_shows_its_history(client: Run, stub: Stub) -> 
     stub.on(
         "GET",
         "/repositories/demo/tests/tests%2Ft.py%3A%3Atest_x",
-        {**digest, "history": [{**result, "commit": "a" * 40, "at": "2026-11-20T12:00:00Z", "details": None}]},
+        {
+            **digest,
+            "window_days": 30,
+            "trees": 4,
+            "flaky_trees": 1,
+            "first_bad_commit": "a" * 40,
+            "failing_since": "2026-11-20T12:00:00Z",
+            "last_failure": {**result, "details": {"message": "1 is not 2"}},
+            "history": [{**result, "commit": "a" * 40, "at": "2026-11-20T12:00:00Z", "runner": "local-1"}],
+        },
     )
     listed = client("tests", "demo").out
     assert "✗ failed  tests/t.py::test_x     9       2  25.0%  12 ms" in listed
-    assert "#7" in client("tests", "demo", "tests/t.py::test_x").out
+    shown = client("tests", "demo", "tests/t.py::test_x").out
+    assert "flaky on 1 of 4 trees (25.0%)" in shown
+    assert "fails since commit aaaaaaaa" in shown
+    assert "1 is not 2" in shown
+    assert "#7" in shown
 
 
 def test_runners_show_their_load(client: Run, stub: Stub) -> None:
