@@ -151,7 +151,6 @@ ROUTES: dict[str, Any] = {
     "POST /api/v1/tokens": SELF,
     "DELETE /api/v1/tokens/{token}": SELF,
     "GET /repositories/{name}/refs": R,
-    "GET /api/v1/repositories/{name}/quarantine": R,
     "GET /api/v1/repositories/{name}/refs": R,
     "GET /api/v1/queue": R,
     "GET /api/v1/events": R,
