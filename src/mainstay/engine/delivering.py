@@ -10,6 +10,7 @@ import contextlib
 import logging
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from typing import TypeVar
@@ -52,6 +53,8 @@ class Delivering:
         self._wake = wake
         self.outlet = outlet
         self.way_out = WayOut(seal)
+        self.tried: Counter[tuple[str, str]] = Counter()
+        """Tries of this process by kind of channel and outcome: `sent`, `again` or `given up`."""
 
     async def mail_loop(self) -> None:
         """Send mail."""
@@ -146,12 +149,14 @@ class Delivering:
     async def _keep(self, delivery: Delivery, tried: Tried) -> None:
         now = self._clock.now()
         if tried.sent:
+            self.tried[delivery.kind.value, "sent"] += 1
             await self._database.write(deliveries.end, delivery.id, DeliveryState.SENT, None, tried.status, now)
             return
         error = tried.error or "no reason was given"
         chance = random.random()  # noqa: S311 - no secret
         again = None if tried.for_good else outbox.next_try(delivery.tries, delivery.created_at, chance, now)
         log.warning("Message %d to %s was not delivered: %s", delivery.id, delivery.recipient, error)
+        self.tried[delivery.kind.value, "given up" if again is None else "again"] += 1
         if again is None:
             state = DeliveryState.FAILED
             await self._database.write(deliveries.end, delivery.id, state, error, tried.status, now)

@@ -15,7 +15,7 @@ from mainstay.engine.mirrors import Mirrors
 from mainstay.engine.wake import Wake
 from mainstay.flow import retain
 from mainstay.flow.retain import Rules
-from mainstay.store import caches, logs, repositories, retention
+from mainstay.store import caches, logs, reports, repositories, retention
 from mainstay.store.blobs import Blobs
 from mainstay.store.database import Database, Tx
 from mainstay.store.types import milliseconds
@@ -93,6 +93,8 @@ class Housekeeping:
         if due.audit is not None:
             gone["audit entries"] = await self._all(retention.old_audit, due.audit)
         gone["ended sessions"] = await self._database.write(retention.old_tokens, now)
+        if due.reports is not None:
+            gone["reports"] = await self._all(reports.old, due.reports)
         gone["artifacts"] = await self._database.write(retention.old_artifacts, due.artifacts, now)
         gone["caches"] = await self._database.write(caches.trim, REPOSITORY_BYTES)
         if due.removed_repositories is not None:

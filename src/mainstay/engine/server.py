@@ -17,7 +17,6 @@ from mainstay.engine.commits import Commits
 from mainstay.engine.delivering import Delivering
 from mainstay.engine.dispatch import Dispatch
 from mainstay.engine.enrol import LOG_LIMIT_BYTES
-from mainstay.engine.figures import Figures
 from mainstay.engine.fleet import Fleet, Local
 from mainstay.engine.housekeeping import Housekeeping
 from mainstay.engine.intake import Intake
@@ -30,6 +29,7 @@ from mainstay.engine.repositories import Repositories
 from mainstay.engine.secrets import Secrets
 from mainstay.engine.signing_in import SigningIn
 from mainstay.engine.starts import Starts
+from mainstay.engine.tally import Tally
 from mainstay.engine.upkeep import Upkeep
 from mainstay.engine.wake import Wake
 from mainstay.flow.fleet import Bounds
@@ -97,11 +97,12 @@ class Engine:
         self.intake = Intake(database, self.repositories, self.planner, self.starts, self.clock, self.dispatch.expect)
         mailing = Mailing(config.outlet.mail is not None, config.outlet.author_domains)
         self.reporting = Reporting(database, self.repositories, self.intake, self.logs, self.clock, self.wake, mailing)
+        self.tally = Tally(database, self.wake)
         self.delivering = Delivering(database, seal, self.clock, self.wake, config.outlet)
         self.channels = Channels(database, seal, self.clock, config.outlet)
         self.upkeep = Upkeep(database, self.clock, self.wake)
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
-        self.figures = Figures(database, self.wake)
+        self.tally = Tally(database, self.wake)
         self.fleet: Fleet | None = None
 
     @classmethod
@@ -126,10 +127,11 @@ class Engine:
             self.loops.start("intake", self.intake.run)
             self.loops.start("schedules", self.starts.schedule_loop)
             self.loops.start("reports", self.reporting.loop)
+        self.loops.start("tally", self.tally.loop)
         self.loops.start("mail", self.delivering.mail_loop)
         self.loops.start("chats", self.delivering.chat_loop)
         self.loops.start("webhooks", self.delivering.webhook_loop)
-        self.loops.start("figures", self.figures.loop)
+        self.loops.start("tally", self.tally.loop)
         self.loops.start("packing", self.housekeeping.pack_loop)
         self.loops.start("retention", self.housekeeping.retention_loop)
 

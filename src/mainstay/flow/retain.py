@@ -14,6 +14,7 @@ class Rules:
     tests_days: int | None = 365
     events_days: int | None = 365
     removed_repositories_days: int | None = 7
+    reports_days: int | None = 90
     audit_days: int | None = 730
 
 
@@ -27,6 +28,7 @@ class Deadlines:
     tests: datetime | None
     events: datetime | None
     removed_repositories: datetime | None
+    reports: datetime | None
     audit: datetime | None
 
 
@@ -43,5 +45,6 @@ def deadlines(rules: Rules, now: datetime) -> Deadlines:
         before(rules.tests_days),
         before(rules.events_days),
         before(rules.removed_repositories_days),
+        before(rules.reports_days),
         before(rules.audit_days),
     )

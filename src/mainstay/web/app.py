@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mainstay.engine.server import Engine
 from mainstay.model.errors import MainstayError
-from mainstay.web import feeds, git_http, health, hooks, pages, problems, runner_api
+from mainstay.web import feeds, git_http, health, hooks, metrics, pages, problems, runner_api
 from mainstay.web.guard import SecurityHeaders
 from mainstay.web.options import Options, Site
 from mainstay.web.streams import Streams
@@ -65,6 +65,7 @@ def create_app(engine: Engine, options: Options | None = None) -> Starlette:
         *git_http.routes,
         Mount("/api", app=api),
         *health.routes,
+        *metrics.routes,
         *hooks.routes,
         *feeds.routes,
         *pages.routes,

@@ -1,5 +1,6 @@
 """What other programs show of us: badges, cctray, Atom feeds. Readable as pages are."""
 
+import hashlib
 import re
 from datetime import datetime
 from xml.sax.saxutils import escape, quoteattr
@@ -8,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from mainstay.flow import build as build_flow
 from mainstay.model.states import BuildState
 from mainstay.store import repositories
 from mainstay.store.database import Tx
@@ -28,27 +30,41 @@ COLOURS = {
 }
 GREY = "#5f6b76"
 RECENT = 30
+LABEL = re.compile(r"[^A-Za-z0-9 ._-]")
+"""What a badge's label leaves out: what would be no text in a picture, or not as wide as it is reckoned."""
 NOT_XML = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
-def last_verdict(tx: Tx, name: str, branch: str) -> BuildState | None:
-    """The verdict of the newest commit of a branch that has one; None: there is none yet."""
+def last_verdict(tx: Tx, name: str, branch: str, workflow: str | None = None) -> BuildState | None:
+    """The verdict of the newest commit of a branch that has one; None: there is none yet.
+
+    `workflow`: only of its builds, by its name or its file.
+    """
     repository = repositories.by_name(tx, name)
     heads = views.last_of_ref(tx, repository.id, listing.ref_of(branch), RECENT)
     shas = list(dict.fromkeys(head.commit for head in heads))
     for line in listing.commit_lines(tx, repository.id, shas, listing.ref_of(branch)):
-        if line.state not in OPEN:
-            return line.state
+        wanted = [each.state for each in line.builds if workflow in (None, each.head.workflow, each.head.source)]
+        state = build_flow.verdict(wanted) if wanted else None
+        if state is not None and state not in OPEN:
+            return state
     return None
 
 
 async def badge(request: Request) -> Response:
-    """A picture of a branch's state."""
+    """A picture of a branch's state; with `?workflow=NAME` of one of its workflows."""
     await reader(request)
     name, branch = request.path_params["name"], request.path_params["branch"]
-    state = await site_of(request).engine.db.read(last_verdict, name, branch)
-    headers = {"Cache-Control": "no-cache, max-age=0", "Cross-Origin-Resource-Policy": "cross-origin"}
-    return Response(drawn("tests", state), headers=headers, media_type="image/svg+xml")
+    workflow = request.query_params.get("workflow") or None
+    state = await site_of(request).engine.db.read(last_verdict, name, branch, workflow)
+    label = LABEL.sub("", workflow or "")[:40] or "tests"
+    picture = drawn(label, state)
+    # Whoever keeps it asks before it is shown again, and is answered without a body while it is the same.
+    tag = f'"{hashlib.sha256(picture.encode()).hexdigest()[:16]}"'
+    headers = {"Cache-Control": "no-cache, max-age=0", "Cross-Origin-Resource-Policy": "cross-origin", "ETag": tag}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(picture, headers=headers, media_type="image/svg+xml")
 
 
 def drawn(label: str, state: BuildState | None) -> str:
@@ -89,7 +105,7 @@ async def cctray(request: Request) -> Response:
             continue
         activity = "Sleeping" if lines[0].ended else "Building"
         attributes = {
-            "name": f"{name} {branch}",
+            "name": _clean(f"{name} {branch}"),
             "activity": activity,
             "lastBuildStatus": _status(ended),
             "lastBuildLabel": str((ended or lines[0]).head.number),
