@@ -162,6 +162,16 @@ def test_cancel_and_rerun_send_what_was_asked(client: Run, stub: Stub) -> None:
     assert stub.bodies("POST", "/builds/demo%237/rerun") == [{"failed": True}, {"job": "test"}, {}]
 
 
+def test_start_sends_workflow_ref_and_inputs(client: Run, stub: Stub) -> None:
+    stub.on("POST", "/repositories/demo/starts", {"builds": [41]})
+    ran = client("start", "demo", "night.yml", "--ref", "v1", "--input", "level=high", "--input", "note=a=b")
+    assert ran.out == "Started build 41. The verdict: mainstay wait 41\n"
+    assert stub.bodies("POST", "/repositories/demo/starts") == [
+        {"workflow": "night.yml", "ref": "v1", "inputs": {"level": "high", "note": "a=b"}}
+    ]
+    assert client("start", "demo", "night.yml", "--input", "level").code == 2
+
+
 def test_why_tells_each_state_with_its_cause(client: Run, stub: Stub) -> None:
     event = {
         "id": 5,

@@ -77,6 +77,36 @@ def walk(page: Page, url: str, build: int, *, axe: bool) -> None:
     expect(page.locator("#log")).to_contain_text("<b>finished</b>")
 
 
+def use_keys(page: Page, url: str) -> None:
+    """Go from place to place without a mouse."""
+    page.goto(url)
+    page.keyboard.press("Control+k")
+    palette = page.get_by_role("combobox", name="Go to")
+    expect(palette).to_be_focused()
+    check_access(page)
+    palette.fill("demo#1")
+    expect(page.get_by_role("option", selected=True)).to_contain_text("demo#1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("demo#1 passed")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    check_access(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("test passed")
+    page.keyboard.press("/")
+    page.keyboard.type("finished")
+    page.keyboard.press("Enter")
+    expect(page.locator(".found mark")).to_have_text("finished")
+    check_access(page)
+    page.keyboard.press("Escape")
+    page.locator("h1").click()
+    page.keyboard.press("g")
+    page.keyboard.press("t")
+    expect(page).to_have_url(url + "/repositories/demo/tests")
+
+
 def test_a_build_goes_green_before_the_readers_eyes(chromium: Browser, here: Stand, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     project = Project(tmp_path / "repositories")
@@ -101,6 +131,7 @@ def test_a_build_goes_green_before_the_readers_eyes(chromium: Browser, here: Sta
     assert page.evaluate("window.stayed"), "the page was loaded anew instead of changed in place"
 
     walk(page, here.url, build["id"], axe=True)
+    use_keys(page, here.url)
     assert complaints == []
     reading.close()
 

@@ -30,6 +30,9 @@ NOBODY = "nobody"
 ROUTES: dict[str, Any] = {
     "GET /": R,
     "GET /live": R,
+    "GET /palette": R,
+    "GET /repositories/{name}/start": R,
+    "POST /repositories/{name}/start": D,
     "GET /assets/{digest}/{name}": NOBODY,
     "GET /builds/{build:int}": R,
     "POST /builds/{build:int}/cancel": D,

@@ -14,7 +14,7 @@ from typing import overload
 from mainstay.git.mirror import Mirror
 from mainstay.model.plan import Json
 from mainstay.model.repository import Commit
-from mainstay.workflow.inputs import checked_inputs
+from mainstay.workflow.inputs import Input, checked_inputs
 from mainstay.workflow.plan import Planned, planned, read_all
 from mainstay.workflow.read import Workflow
 from mainstay.workflow.triggers import TriggerEvent
@@ -75,6 +75,15 @@ class ChangedPaths(Sequence[str]):
         return len(self._paths)
 
 
+@dataclass(frozen=True, slots=True)
+class Startable:
+    """A workflow that may be started by hand (`workflow_dispatch`)."""
+
+    name: str
+    source: str
+    inputs: dict[str, Input]
+
+
 class Planner:
     """Plans commits, a few at a time."""
 
@@ -100,6 +109,14 @@ class Planner:
             (workflow.path, each.text)
             for workflow in await self._workflows(mirror, commit)
             for each in workflow.triggers.schedules
+        ]
+
+    async def startable(self, mirror: Mirror, commit: Commit) -> list[Startable]:
+        """The workflows at a commit that may be started by hand, in the order of their files."""
+        return [
+            Startable(workflow.name, workflow.path, dict(workflow.triggers.dispatch))
+            for workflow in await self._workflows(mirror, commit)
+            if workflow.triggers.dispatch is not None and not workflow.broken
         ]
 
     async def typed_inputs(

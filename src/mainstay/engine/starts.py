@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mainstay.engine.begin import begin
 from mainstay.engine.clock import Clock
-from mainstay.engine.planning import Planner
+from mainstay.engine.planning import Planner, Startable
 from mainstay.engine.repositories import Repositories
 from mainstay.engine.wake import Wake
 from mainstay.git.mirror import Mirror
@@ -64,6 +64,13 @@ class Starts:
         ]
         told = _Told(actor, f"{repository.name}: {plans[0].source} at {whole}", inputs)
         return await self._database.write(_store, repository.id, commit, new, at, told)
+
+    async def startable(self, name: str, ref: str | None) -> tuple[str, Commit, list[Startable]]:
+        """What may be started by hand at a branch or tag: its whole name, its commit, the workflows."""
+        repository = await self._repositories.by_name(name)
+        mirror = self._repositories.mirrors.of(repository.id)
+        whole, commit = await self._commit(repository, mirror, ref)
+        return whole, commit, await self._planner.startable(mirror, commit)
 
     async def schedule_loop(self) -> None:
         """Start what is due; sleep until the next is."""
@@ -124,6 +131,8 @@ class Starts:
         whole = default_ref(repository, reached) if ref is None else _whole(ref, reached)
         if whole is None or whole not in reached:
             raise NotFound(f"{repository.name} has no branch or tag {(ref or 'that is the default')[:200]!r}")
+        if not self._repositories.mirrors.path_of(repository.id).exists():
+            raise NotFound(f"{repository.name} was not fetched to this server yet")
         sha = await mirror.commit_of(reached[whole])
         if sha is None:
             raise NotFound(f"{whole} of {repository.name} is not a commit")

@@ -32,6 +32,7 @@ ASSETS = {
     "style.css": "text/css",
     "script.js": "text/javascript",
     "log.js": "text/javascript",
+    "keys.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 
