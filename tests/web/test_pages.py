@@ -71,6 +71,8 @@ def everything(f: Filling) -> None:
 
 PAGES = [
     "/",
+    "/?q=demo&broken=1",
+    "/?q=%3Cscript%3E",
     "/queue",
     "/runners",
     "/sign-in",
@@ -193,6 +195,27 @@ def test_translations_have_the_same_places() -> None:
 )
 def test_the_browser_says_which_language(header: str, language: str) -> None:
     assert words.preferred(header) == language
+
+
+def test_home_puts_broken_ones_first_and_is_filtered_by_name(site: Site) -> None:
+    def fill(f: Filling) -> None:
+        for n in range(60):
+            repository = f.repository(f"service-{n:02}")
+            sha = f.commit(repository, f"change of {n}")
+            f.build(repository, sha, [JobRow(state="failed" if n in (7, 58) else "passed")])
+            f.ref(repository, "main", sha)
+
+    site.fill(fill)
+
+    def names(path: str) -> list[str]:
+        return re.findall(r'<a class="name" href="/repositories/([^"]+)"', site.page(path).text)
+
+    first = names("/")
+    assert first[:3] == ["service-07", "service-58", "service-00"]
+    assert [*first, *names("/?from=50")][2:] == [f"service-{n:02}" for n in range(60) if n not in (7, 58)]
+    assert names("/?q=VICE-5&broken=1") == ["service-58"]
+    assert "2 of 60 repositories are broken" in site.page("/").text
+    assert names("/?q=nothing") == []
 
 
 @on_each_database

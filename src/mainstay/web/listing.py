@@ -189,16 +189,21 @@ class CommitLine:
 def commit_lines(tx: Tx, repository_id: int, shas: Sequence[str], ref: str | None = None) -> list[CommitLine]:
     """Commits with their builds (of one ref, if it is given), children before parents."""
     heads = [head for head in views.of_commits(tx, repository_id, shas) if ref in (None, head.ref)]
-    by_commit: dict[str, list[Line]] = {sha: [] for sha in shas}
-    for line in lines(tx, heads):
-        by_commit[line.head.commit].append(line)
-    known = repositories.known_commits(tx, repository_id, shas)
+    return by_commit(tx, repository_id, lines(tx, heads), shas)
+
+
+def by_commit(
+    tx: Tx, repository_id: int, builds: Sequence[Line], shas: Sequence[str] | None = None
+) -> list[CommitLine]:
+    """Builds of a repository, newest first, by their commits, children before parents; equals stand as in `shas`."""
+    found: dict[str, list[Line]] = {sha: [] for sha in shas or ()}
+    for line in builds:
+        found.setdefault(line.head.commit, []).append(line)
+    known = repositories.known_commits(tx, repository_id, list(found)) if found else {}
     return [
-        CommitLine(
-            sha, known.get(sha), tuple(by_commit[sha]), build_flow.verdict(line.state for line in by_commit[sha])
-        )
-        for sha in newest_first(shas, known)
-        if by_commit[sha]
+        CommitLine(sha, known.get(sha), tuple(found[sha]), build_flow.verdict(line.state for line in found[sha]))
+        for sha in newest_first(list(found), known)
+        if found[sha]
     ]
 
 

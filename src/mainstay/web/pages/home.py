@@ -1,11 +1,13 @@
 """Home: all repositories, how each main branch stands, what waits."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mainstay.model.errors import BadInput
 from mainstay.model.repository import Commit, Repository
 from mainstay.model.states import BuildState, JobState
 from mainstay.store import repositories
@@ -16,7 +18,7 @@ from mainstay.store.views import queue
 from mainstay.web import history, listing
 from mainstay.web.access import reader, sight_of
 from mainstay.web.history import Standing
-from mainstay.web.listing import CommitLine
+from mainstay.web.listing import CommitLine, Line
 from mainstay.web.options import site_of
 from mainstay.web.pages import marks
 from mainstay.web.pages.forms import Forms, sha
@@ -24,8 +26,10 @@ from mainstay.web.pages.rendering import render, speak
 from mainstay.web.pages.words import Words
 
 LOOKED_AT = 40
-"""Builds of each main branch that are looked at."""
-SHOWN = 100
+"""Builds of a main branch that its own page looks at."""
+BUILDS = 24
+"""Builds of each main branch that home looks at."""
+SHOWN = 50
 """Repositories on one page."""
 
 
@@ -57,67 +61,104 @@ def branch_lines(tx: Tx, repository_id: int, ref: str, count: int, before: int |
     return listing.commit_lines(tx, repository_id, list(dict.fromkeys(head.commit for head in heads)), ref)
 
 
-def _row(tx: Tx, repository: Repository, open_jobs: dict[JobState, int]) -> Row:
-    ref = listing.main_branch(commit_views.branches(tx, repository.id))
-    lines = branch_lines(tx, repository.id, ref, LOOKED_AT) if ref else []
-    return Row(repository, ref, tuple(lines), history.standing([line.tested for line in lines]), open_jobs)
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the home page shows: one page of the repositories that fit."""
+
+    rows: tuple[Row, ...]
+    broken: int
+    fitting: int
+    watched: int
+    """How many repositories the reader may see at all."""
+    judged: bool
+    """Whether every one that fits passes."""
+    open: dict[JobState, int]
+    first: Row | None
+    """The broken one, when there is one only."""
 
 
-def _rows(tx: Tx, after: str, seen: frozenset[int] | None) -> tuple[list[Row], str | None, dict[JobState, int]]:
-    found = [each for each in repositories.all_of(tx, seen) if each.name > after]
-    by_repository = queue.counts_by_repository(tx)
-    rows = [_row(tx, each, by_repository.get(each.id, {})) for each in found[:SHOWN]]
-    following = found[SHOWN - 1].name if len(found) > SHOWN else None
-    return rows, following, queue.counts(tx, seen)
+def _view(tx: Tx, text: str, only_broken: bool, skip: int, seen: frozenset[int] | None) -> View:
+    known = repositories.all_of(tx, seen)
+    found = [each for each in known if text.lower() in each.name.lower()]
+    rows = sorted(
+        _rows(tx, found, queue.counts_by_repository(tx)), key=lambda row: (not row.broken, row.repository.name)
+    )
+    broken = [row for row in rows if row.broken]
+    passing = all(row.standing and row.standing.state is BuildState.PASSED for row in rows)
+    fitting = broken if only_broken else rows
+    return View(
+        tuple(fitting[skip : skip + SHOWN]),
+        len(broken),
+        len(fitting),
+        len(known),
+        bool(rows) and passing,
+        queue.counts(tx, seen),
+        broken[0] if len(broken) == 1 else None,
+    )
+
+
+def _rows(tx: Tx, found: Sequence[Repository], open_jobs: Mapping[int, dict[JobState, int]]) -> list[Row]:
+    """Repositories with how their main branches stand; the builds of all of them are read together."""
+    refs = {each.id: listing.main_branch(commit_views.branches(tx, each.id)) for each in found}
+    heads = {key: views.last_of_ref(tx, key, ref, BUILDS) for key, ref in refs.items() if ref is not None}
+    lines: dict[int, list[Line]] = {each.id: [] for each in found}
+    for line in listing.lines(tx, [head for these in heads.values() for head in these]):
+        lines[line.head.repository_id].append(line)
+    rows = []
+    for each in found:
+        commits = tuple(listing.by_commit(tx, each.id, lines[each.id]))
+        standing = history.standing([line.tested for line in commits])
+        rows.append(Row(each, refs[each.id], commits, standing, open_jobs.get(each.id, {})))
+    return rows
 
 
 async def home(request: Request) -> Response:
-    """All repositories; broken ones first."""
+    """All repositories, broken ones first; `?q=` those with that in their name, `?broken=1` only broken ones."""
     viewer = await reader(request)
     words, forms = speak(request)
-    after = request.query_params.get("after", "")
-    rows, following, counts = await site_of(request).engine.db.read(_rows, after, sight_of(request))
-    rows.sort(key=lambda row: (not row.broken, row.repository.name))
+    asked = request.query_params
+    text, only_broken = asked.get("q", "").strip()[:100], "broken" in asked
+    skip = _number(asked.get("from", "0"))
+    view = await site_of(request).engine.db.read(_view, text, only_broken, skip, sight_of(request))
+    rows = view.rows
     return render(
         request,
         "home.html",
         viewer,
         title="Mainstay",
         live=("events",),
-        heading=_heading(rows, words, forms),
+        view=view,
+        text=text,
+        only_broken=only_broken,
+        skip=skip,
+        following=skip + SHOWN if skip + SHOWN < view.fitting else None,
+        heading=_heading(view, words, forms),
         rows=[
             (row, marks.of_commits(row.commits, row.repository.name, forms), sentence(row, words, forms))
             for row in rows
         ],
-        state=_worst(rows),
-        following=following,
-        counts={state.value: count for state, count in counts.items()},
+        state="failed" if view.broken else "passed" if view.judged else None,
+        counts={state.value: count for state, count in view.open.items()},
     )
 
 
-def _worst(rows: list[Row]) -> str | None:
-    if any(row.broken for row in rows):
-        return "failed"
-    judged = [row for row in rows if row.standing is not None]
-    if judged and all(row.standing and row.standing.state is BuildState.PASSED for row in judged):
-        return "passed"
-    return None
+def _number(value: str) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) < 7):
+        raise BadInput("from must be a number")
+    return int(value)
 
 
-def _heading(rows: list[Row], words: Words, forms: Forms) -> Markup:
+def _heading(view: View, words: Words, forms: Forms) -> Markup:
     """One sentence of fact."""
-    broken = [row for row in rows if row.broken]
-    if len(broken) == 1:
-        row = broken[0]
-        return Markup("{} {}").format(row.repository.name, sentence(row, words, forms))
-    if broken:
-        return words("{n} of {all} repositories are broken", n=len(broken), all=len(rows))
-    if not rows:
+    if view.first is not None:
+        return Markup("{} {}").format(view.first.repository.name, sentence(view.first, words, forms))
+    if view.broken:
+        return words("{n} of {all} repositories are broken", n=view.broken, all=view.watched)
+    if not view.watched:
         return words("No repository is watched yet")
-    judged = [row for row in rows if row.standing and row.standing.state not in history.OPEN]
-    if judged and len(judged) == len(rows) and _worst(rows) == "passed":
-        return words.count(len(rows), "The one repository passes", "All {n} repositories pass")
-    return words.count(len(rows), "One repository, nothing is broken", "{n} repositories, nothing is broken")
+    if view.judged and view.fitting == view.watched:
+        return words.count(view.watched, "The one repository passes", "All {n} repositories pass")
+    return words.count(view.watched, "One repository, nothing is broken", "{n} repositories, nothing is broken")
 
 
 def sentence(row: Row, words: Words, forms: Forms) -> Markup:
