@@ -20,6 +20,8 @@ PAGE = 50
 LONGEST_PAGE = 200
 ROUNDS = 8
 """How many times one page may look on for what it wants before it is handed out short."""
+MAIN_BRANCHES = ("refs/heads/main", "refs/heads/master", "refs/heads/trunk")
+"""What a repository's main branch is usually called, the first that is there."""
 HEX = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -225,7 +227,7 @@ def commits(
 def main_branch(refs: Sequence[tuple[str, str]]) -> str | None:
     """The ref that a repository is judged by: main, master or trunk if there is one, else the branch last moved."""
     names = [name for name, _ in refs]
-    for name in ("refs/heads/main", "refs/heads/master", "refs/heads/trunk"):
+    for name in MAIN_BRANCHES:
         if name in names:
             return name
     return next((name for name in names if name.startswith("refs/heads/")), names[0] if names else None)

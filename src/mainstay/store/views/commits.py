@@ -176,6 +176,18 @@ def count_of_refs(tx: Tx, repository_id: int, prefix: str) -> int:
     return int(tx.conn.execute(query).scalar_one())
 
 
+def usual_branches(tx: Tx, repository_ids: Sequence[int], names: Sequence[str]) -> dict[int, list[str]]:
+    """Of each of these repositories, those of these refs that it has."""
+    found: dict[int, list[str]] = {}
+    for start in range(0, len(repository_ids), 500):
+        query = select(refs.c.repository_id, refs.c.name).where(
+            refs.c.repository_id.in_(repository_ids[start : start + 500]), refs.c.name.in_(names)
+        )
+        for row in tx.conn.execute(query):
+            found.setdefault(row.repository_id, []).append(row.name)
+    return found
+
+
 def count_of_builds(tx: Tx, repository_id: int) -> int:
     """The highest build number that was given."""
     query = select(func.max(builds.c.number)).where(builds.c.repository_id == repository_id)

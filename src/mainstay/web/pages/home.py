@@ -1,6 +1,6 @@
 """Home: all repositories, how each main branch stands, what waits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -18,7 +18,7 @@ from mainstay.store.views import queue
 from mainstay.web import history, listing
 from mainstay.web.access import reader, sight_of
 from mainstay.web.history import Standing
-from mainstay.web.listing import CommitLine, Line
+from mainstay.web.listing import MAIN_BRANCHES, CommitLine, Line
 from mainstay.web.options import site_of
 from mainstay.web.pages import marks
 from mainstay.web.pages.forms import Forms, sha
@@ -27,8 +27,10 @@ from mainstay.web.pages.words import Words
 
 LOOKED_AT = 40
 """Builds of a main branch that its own page looks at."""
-BUILDS = 24
-"""Builds of each main branch that home looks at."""
+BUILDS = 20
+"""Builds of each main branch that home shows."""
+GLANCE = 3
+"""Builds that tell which repositories are broken: of hundreds only few are shown."""
 SHOWN = 50
 """Repositories on one page."""
 
@@ -80,27 +82,43 @@ class View:
 def _view(tx: Tx, text: str, only_broken: bool, skip: int, seen: frozenset[int] | None) -> View:
     known = repositories.all_of(tx, seen)
     found = [each for each in known if text.lower() in each.name.lower()]
-    rows = sorted(
-        _rows(tx, found, queue.counts_by_repository(tx)), key=lambda row: (not row.broken, row.repository.name)
-    )
+    rows = sorted(_standings(tx, found), key=lambda row: (not row.broken, row.repository.name))
     broken = [row for row in rows if row.broken]
     passing = all(row.standing and row.standing.state is BuildState.PASSED for row in rows)
     fitting = broken if only_broken else rows
+    shown = [row.repository for row in fitting[skip : skip + SHOWN]]
+    first = broken[0].repository if len(broken) == 1 else None
+    whole = {row.repository.id: row for row in _rows(tx, [*shown, *([first] if first else [])], BUILDS)}
     return View(
-        tuple(fitting[skip : skip + SHOWN]),
+        tuple(whole[each.id] for each in shown),
         len(broken),
         len(fitting),
         len(known),
         bool(rows) and passing,
         queue.counts(tx, seen),
-        broken[0] if len(broken) == 1 else None,
+        whole[first.id] if first else None,
     )
 
 
-def _rows(tx: Tx, found: Sequence[Repository], open_jobs: Mapping[int, dict[JobState, int]]) -> list[Row]:
-    """Repositories with how their main branches stand; the builds of all of them are read together."""
-    refs = {each.id: listing.main_branch(commit_views.branches(tx, each.id)) for each in found}
-    heads = {key: views.last_of_ref(tx, key, ref, BUILDS) for key, ref in refs.items() if ref is not None}
+def _standings(tx: Tx, found: Sequence[Repository]) -> list[Row]:
+    """How the main branches stand, by their last few builds; by more where none of those has a verdict."""
+    rows = _rows(tx, found, GLANCE)
+    unsure = [row.repository for row in rows if row.standing is not None and row.standing.state in history.OPEN]
+    sure = {row.repository.id: row for row in _rows(tx, unsure, BUILDS)}
+    return [sure.get(row.repository.id, row) for row in rows]
+
+
+def _rows(tx: Tx, found: Sequence[Repository], count: int) -> list[Row]:
+    """Repositories with the last builds of their main branches; those of all of them are read together."""
+    open_jobs = queue.counts_by_repository(tx) if found else {}
+    usual = commit_views.usual_branches(tx, [each.id for each in found], MAIN_BRANCHES)
+    refs = {
+        each.id: listing.main_branch(
+            [(ref, "") for ref in usual.get(each.id, ())] or commit_views.branches(tx, each.id)
+        )
+        for each in found
+    }
+    heads = {key: views.last_of_ref(tx, key, ref, count) for key, ref in refs.items() if ref is not None}
     lines: dict[int, list[Line]] = {each.id: [] for each in found}
     for line in listing.lines(tx, [head for these in heads.values() for head in these]):
         lines[line.head.repository_id].append(line)
