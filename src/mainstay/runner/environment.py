@@ -19,6 +19,11 @@ ARCHITECTURES: Final = {"x86_64": "X64", "amd64": "X64", "aarch64": "ARM64", "ar
 CREDENTIALS: Final = re.compile(r"://[^/\s@]+@")
 """A user name or password in an address: `https://user:password@host/`."""
 
+COUNTED_BY_TOX: Final = ";".join(
+    f"{section}.pass_env+=MAINSTAY_TESTS_DIR,PYTHONPATH" for section in ("testenv", "env_run_base")
+)
+"""tox hides variables from what it runs unless they are named: with these two, tests are counted there as well."""
+
 FROM_GITHUB: Final = (
     "actor",
     "actor_id",
@@ -103,6 +108,7 @@ def of_job(
         "UV_NO_PROGRESS": "1",
         "PIP_CACHE_DIR": str(cache / "pip"),
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "TOX_OVERRIDE": COUNTED_BY_TOX,
     }
 
 
