@@ -115,6 +115,11 @@ def test_setup_uv_says_which_uv_there_is(bench: Bench) -> None:
     assert any("0.0.1 was asked for" in each.message for each in finish.annotations)
 
 
+def test_a_python_that_uv_has_not_is_neutral(bench: Bench) -> None:
+    finish, _ = bench.run(Step(uses="astral-sh/setup-uv@v6", inputs={"python-version": "3.99"}))
+    assert (finish.state, "Python 3.99 is not on this machine" in (finish.reason or "")) == ("neutral", True)
+
+
 def test_every_replacement_that_is_promised_is_there() -> None:
     assert set(REPLACED) == set(registry.REPLACED)
 

@@ -1,9 +1,10 @@
 """`astral-sh/setup-uv`: uv is a part of every runner, so there is little left to do."""
 
+import os
 import re
 import shutil
 
-from mainstay.runner.actions.call import ActionFailed, Call
+from mainstay.runner.actions.call import ActionFailed, Call, NotHere
 
 
 async def setup_uv(call: Call) -> None:
@@ -21,6 +22,7 @@ async def setup_uv(call: Call) -> None:
         call.warn(f"uv {wanted} was asked for; this runner has {version}, which is used")
     python = call.input("python-version")
     if python:
+        await _look_for(call, python)
         call.situation.env["UV_PYTHON"] = python
     if call.flag("activate-environment", default=False):
         venv = call.temp / "uv-venv"
@@ -32,3 +34,17 @@ async def setup_uv(call: Call) -> None:
         call.outputs["venv"] = str(venv)
     call.outputs.update({"uv-version": version, "uv-path": place, "uvx-path": f"{place}x", "cache-hit": "true"})
     await call.say(f"uv {version} is here already")
+
+
+async def _look_for(call: Call, python: str) -> None:
+    """See to it that uv has this Python. Raises NotHere: neither the machine has it, nor can uv fetch it."""
+    code, _ = await call.programs.read(["uv", "python", "find", "--no-project", "--no-config", python], cwd=call.temp)
+    if code == 0:
+        return
+    may_fetch = os.environ.get("UV_PYTHON_DOWNLOADS") != "never"
+    if may_fetch and not await call.programs.run(["uv", "python", "install", "--no-bin", python], cwd=call.temp):
+        return
+    raise NotHere(
+        f"Python {python} is not on this machine, and uv could not fetch it. Install it there (with pyenv or uv), or take "
+        "the version out of the matrix"
+    )
