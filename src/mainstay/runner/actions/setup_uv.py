@@ -45,6 +45,6 @@ async def _look_for(call: Call, python: str) -> None:
     if may_fetch and not await call.programs.run(["uv", "python", "install", "--no-bin", python], cwd=call.temp):
         return
     raise NotHere(
-        f"Python {python} is not on this machine, and uv could not fetch it. Install it there (with pyenv or uv), or take "
-        "the version out of the matrix"
+        f"Python {python} is not on this machine, and uv could not fetch it. Install it there (with pyenv or uv), or "
+        "take the version out of the matrix"
     )
