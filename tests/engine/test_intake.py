@@ -318,3 +318,21 @@ async def test_a_push_while_the_server_was_away_is_found_at_its_start(tmp_path: 
     async with engine(tmp_path) as server:
         found = await stored(server, lambda found: len(found) == 4)
         assert sorted(commit for commit, _, _ in found) == sorted([root, *tips])
+
+
+async def test_what_was_pushed_while_a_repository_was_paused_is_built_when_it_goes_on(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    first = project.commit("one")
+    project.push()
+    async with engine(tmp_path) as server:
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
+        await stored(server, lambda found: len(found) == 1)
+        await server.set_repository(Actor("ada"), "demo", paused=True)
+        missed = [project.commit(text) for text in ("two", "three")]
+        project.push()
+        with pytest.raises(MainstayError, match="paused"):
+            await server.look("demo")
+        assert [commit for commit, _, _ in await server.db.read(_stored)] == [first]
+        await server.set_repository(Actor("ada"), "demo", paused=False)
+        found = await stored(server, lambda found: len(found) == 3)
+        assert {commit for commit, _, _ in found} == {first, *missed}

@@ -50,6 +50,38 @@ def test_an_unsigned_webhook_does_nothing(site: Site, looked_at: list[str], sign
     assert looked_at == []
 
 
+def test_a_repository_with_a_secret_of_its_own_hears_only_what_it_signs(site: Site, looked_at: list[str]) -> None:
+    made = site.api("POST", "/repositories/demo/webhook").json()
+    assert made["address"] == "http://mainstay.test/hooks/generic?repository=demo"
+    for secret, path, status in (
+        (b"s3cret", "/hooks/github", 401),  # that of the server no longer counts
+        (made["secret"].encode(), "/hooks/github", 202),
+        (made["secret"].encode(), "/hooks/generic?repository=demo", 202),
+        (b"guessed", "/hooks/gitea", 401),
+        (made["secret"].encode(), "/hooks/generic?repository=other", 202),  # which has none, and needs none
+    ):
+        looked_at.clear()
+        signature = "sha256=" + hmac.new(secret, BODY, hashlib.sha256).hexdigest()
+        assert send(site, BODY, signature, path).status_code == status, path
+        assert bool(looked_at) == (status == 202)
+    replaced = site.api("POST", "/repositories/demo/webhook").json()["secret"]
+    assert replaced != made["secret"]
+    signature = "sha256=" + hmac.new(made["secret"].encode(), BODY, hashlib.sha256).hexdigest()
+    assert send(site, BODY, signature, "/hooks/gitea").status_code == 401
+    assert site.api("DELETE", "/repositories/demo/webhook").status_code == 204
+    assert send(site, BODY, None, "/hooks/gitea").status_code == 202
+    assert site.api("DELETE", "/repositories/demo/webhook").status_code == 404
+
+
+def test_a_paused_repository_is_not_looked_at(site: Site, looked_at: list[str]) -> None:
+    assert site.api("PATCH", "/repositories/demo", json={"paused": True}).json()["paused_at"] is not None
+    assert send(site, BODY, None, "/hooks/gitea").status_code == 202
+    assert looked_at == []
+    assert site.api("PATCH", "/repositories/demo", json={"paused": False}).json()["paused_at"] is None
+    send(site, BODY, None, "/hooks/gitea")
+    assert looked_at == ["demo"]
+
+
 def test_what_is_not_watched_or_cannot_be_read_is_refused(site: Site, looked_at: list[str]) -> None:
     assert (
         send(site, b'{"repository": {"clone_url": "https://evil.example/x"}}', None, "/hooks/gitea").status_code == 422

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from mainstay.model.person import Actor
-from mainstay.store import audit, people
+from mainstay.model.secret import Place, Variable
+from mainstay.store import audit, people, secrets, variables
+from mainstay.store import repositories as store
 from mainstay.web.pages import words
 from tests.web.conftest import API_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
@@ -67,6 +69,14 @@ def everything(f: Filling) -> None:
     messages(f, hostile, HOSTILE)
     people.add(f.tx, "ada", f.now, full_name=HOSTILE[:100], role="admin")
     audit.add(f.tx, Actor(HOSTILE), "build.cancel", HOSTILE, f.now, detail=HOSTILE)
+    for name, environment in (("PLAIN", None), ("HOSTILE", HOSTILE)):
+        place = Place(hostile if environment else None, environment)
+        secrets.put(f.tx, place, name, b"sealed", HOSTILE, NOON)
+        variables.put(f.tx, Variable(name, place, HOSTILE * 9, HOSTILE, NOON))
+    secrets.mark_used(f.tx, secrets.listed(f.tx, hostile)[:1], NOON)
+    secrets.add_job(f.tx, hostile, HOSTILE, 5)
+    secrets.put_webhook(f.tx, hostile, b"sealed", HOSTILE, NOON)
+    store.change(f.tx, hostile, paused_at=NOON, paused_by=HOSTILE, key_public=f"ssh-ed25519 AAAA {HOSTILE}")
 
 
 PAGES = [
@@ -95,6 +105,10 @@ PAGES = [
     "/palette?q=e&here=demo",
     "/repositories/hostile",
     "/repositories/never",
+    "/repositories/demo/settings",
+    "/repositories/hostile/settings",
+    "/repositories/unreachable/settings",
+    "/settings",
     "/repositories/unreachable",
     "/repositories/demo/tests",
     "/repositories/demo/notifications",

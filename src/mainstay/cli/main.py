@@ -36,7 +36,7 @@ COMMANDS = {
     "runner": Entry("serve:runner", RUN, "Start a runner that takes jobs from a server."),
     "run": Entry("local:run", RUN, "Run a workflow here and now, without a server."),
     "check": Entry("local:check", RUN, "Say what of a repository's workflows runs here, and what does not."),
-    "repo": Entry("repositories:repo", WATCH, "Watch repositories: add, list, show, set, remove, key."),
+    "repo": Entry("repositories:repo", WATCH, "Watch repositories: add, list, show, set, remove, key, webhook."),
     "secret": Entry("secrets:secret", WATCH, "Secrets that jobs are given: set, list, remove."),
     "variable": Entry("secrets:variable", WATCH, "Variables that jobs are given: set, list, remove."),
     "notify": Entry("notify:notify", WATCH, "Say where reports go: to channels of a repository, and to you."),

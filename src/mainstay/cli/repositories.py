@@ -39,7 +39,7 @@ supersede_option = click.option(
 
 @click.group()
 def repo() -> None:
-    """Watch repositories: add, list, show, set, remove, key.
+    """Watch repositories: add, list, show, set, remove, key, webhook.
 
     \b
     Example: watch the repository in this folder
@@ -162,6 +162,10 @@ def _print_repository(found: Any) -> None:
         ("public", "yes" if found.get("public") else "no"),
         ("last look", terminal.ago(found.get("seen_at"))),
     ]
+    if found.get("paused_at"):
+        lines.append(
+            ("paused", f"{terminal.ago(found['paused_at'])}; resume it: mainstay repo set {found['name']} --resume")
+        )
     for label, value in lines:
         out.line(f"  {out.faint(label.ljust(10))}  {value}")
     if found.get("error"):
@@ -183,6 +187,7 @@ def _print_repository(found: Any) -> None:
     default=None,
     help="Whether everybody may read it, without signing in. For its administrators.",
 )
+@click.option("--pause/--resume", "paused", default=None, help="Whether pushes and schedules start nothing for now.")
 @json_option
 @client_command
 def change(server: Server, name: str, url: str | None, as_json: bool, **how: Any) -> None:
@@ -191,12 +196,13 @@ def change(server: Server, name: str, url: str | None, as_json: bool, **how: Any
     \b
     Example:
       mainstay repo set demo --branch main --commits latest
+      mainstay repo set demo --pause
     """
     body = _asked(how)
     if url is not None:
         body["url"] = _absolute(url)
     if not body:
-        raise click.UsageError("Name what to change: --url, --branch, --commits, --poll, --supersede or --public.")
+        raise click.UsageError("Name what to change; mainstay repo set --help lists it.")
     answer = server.patch(repository_path(name), body)
     if as_json:
         terminal.print_json(answer)
@@ -239,3 +245,24 @@ def key(server: Server, name: str, as_json: bool) -> None:
         terminal.print_json(answer)
     else:
         terminal.output().line(answer["key"])
+
+
+@repo.command()
+@click.argument("name")
+@json_option
+@client_command
+def webhook(server: Server, name: str, as_json: bool) -> None:
+    """Print where a forge sends its pushes, with a new secret that signs them; an earlier one is worth nothing then.
+
+    \b
+    Example:
+      mainstay repo webhook demo
+    """
+    answer = server.post(f"{repository_path(name)}/webhook")
+    if as_json:
+        terminal.print_json(answer)
+        return
+    out = terminal.output()
+    out.line(f"address  {answer['address']}")
+    out.line(f"secret   {answer['secret']}")
+    terminal.messages().line("The secret is shown only now. Give both to the forge, as a webhook for pushes, in JSON.")

@@ -24,7 +24,7 @@ from mainstay.git.mirror import Mirror
 from mainstay.git.source import local_path
 from mainstay.git.watch import RefWatcher
 from mainstay.model.build import NewBuild
-from mainstay.model.errors import MainstayError, NotFound
+from mainstay.model.errors import Conflict, MainstayError, NotFound
 from mainstay.model.events import Event, EventKind
 from mainstay.model.repository import Commit, CommitPolicy, RefMove, Repository, branch_of
 from mainstay.store import builds, events, reports, repositories
@@ -164,6 +164,11 @@ class Intake:
     async def _look(self, watched: _Watched, noticed_by: str, waiters: Sequence[asyncio.Future[None]]) -> float:
         """One look; give the seconds until the next one by poll."""
         repository = await self._repositories.get(watched.repository_id)
+        if repository.paused_at is not None:
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_exception(paused(repository))
+            return LOCAL_POLL_S
         try:
             await self._take_in(repository, noticed_by, watched.since)
         except MainstayError as error:
@@ -332,6 +337,11 @@ async def _compared_with(mirror: Mirror, old: str | None, fresh: Sequence[str]) 
         return _Tip(old)
     [oldest] = await mirror.commits([fresh[-1]])
     return _Tip(oldest.parents[0] if oldest.parents else None)
+
+
+def paused(repository: Repository) -> Conflict:
+    """What is said to whoever wants a paused repository looked at."""
+    return Conflict(f"{repository.name} is paused; resume it with: mainstay repo set {repository.name} --resume")
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:

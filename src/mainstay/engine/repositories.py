@@ -18,7 +18,7 @@ from mainstay.store.database import Database, Tx
 from mainstay.store.seal import Seal
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede", "public"})
+CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede", "public", "paused"})
 MAX_PATTERNS = 100
 
 
@@ -81,7 +81,11 @@ class Repositories:
             checked["commits"] = CommitPolicy(str(checked["commits"])).value
         if "poll_s" in checked:
             checked["poll_s"] = _poll(float(checked["poll_s"]))  # type: ignore[arg-type]
-        return await self._database.write(_change, actor, name, checked, self._clock.now())
+        now = self._clock.now()
+        if "paused" in checked:
+            paused = bool(checked.pop("paused"))
+            checked |= {"paused_at": now if paused else None, "paused_by": actor.name if paused else None}
+        return await self._database.write(_change, actor, name, checked, now)
 
     async def remove(self, actor: Actor, name: str) -> Repository:
         """Stop watching a repository."""
@@ -143,6 +147,8 @@ def _add(tx: Tx, actor: Actor, new: Repository, now: datetime) -> Repository:
 
 def _change(tx: Tx, actor: Actor, name: str, values: dict[str, object], now: datetime) -> Repository:
     before = repositories.by_name(tx, name)
+    if before.paused_at is not None and values.get("paused_at") is not None:
+        del values["paused_at"], values["paused_by"]  # it is paused already, since then and by whoever did it
     changed = repositories.change(tx, before.id, **values)
     told = "; ".join(f"{key}: {_shown(before, key)} -> {_shown(changed, key)}" for key in sorted(values))
     audit.add(tx, actor, "repository.set", name, now, detail=told, repository_id=before.id)

@@ -90,6 +90,8 @@ class Starts:
             return
         try:
             repository = await self._repositories.get(scheduled.repository_id)
+            if repository.paused_at is not None:
+                return
             mirror = self._repositories.mirrors.of(repository.id)
             whole, commit = await self._commit(repository, mirror, None)
             event = TriggerEvent("schedule", whole, schedule=scheduled.cron)

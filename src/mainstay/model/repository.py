@@ -45,6 +45,9 @@ class Repository:
     failures: int = 0
     """Errors in a row; the next try backs off with it."""
     next_poll_at: datetime | None = None
+    paused_at: datetime | None = None
+    """Since when it is paused: neither pushes nor schedules start anything. None: it is not."""
+    paused_by: str | None = None
 
     @property
     def address(self) -> str | None:

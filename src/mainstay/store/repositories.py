@@ -31,6 +31,8 @@ def _repository(row: Any) -> Repository:
         error=row.error,
         failures=row.failures,
         next_poll_at=row.next_poll_at,
+        paused_at=row.paused_at,
+        paused_by=row.paused_by,
     )
 
 

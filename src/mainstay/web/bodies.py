@@ -67,12 +67,12 @@ async def checked(stream: AsyncIterator[bytes], digest: str | None) -> AsyncIter
         )
 
 
-async def form(request: Request) -> dict[str, str]:
+async def form(request: Request, limit_bytes: int = FORM_BYTES) -> dict[str, str]:
     """The fields of a form as pages send it. A field that is there twice keeps its last value."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise BadInput("a form must be sent as application/x-www-form-urlencoded")
-    body = await whole(request, FORM_BYTES)
+    body = await whole(request, limit_bytes)
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100, errors="strict"))
     except ValueError:

@@ -84,6 +84,8 @@ async def _opened(request: Request, *, push: bool) -> Repository | Response:
     repository = await site.engine.db.read(repositories.by_name, name)
     if push and repository.url is not None:
         raise NotAllowed(f"{name} is a mirror of {repository.address}; push there")
+    if push and repository.paused_at is not None:
+        raise NotAllowed(f"{name} is paused, so nothing would be built; resume it first")
     if not (site.engine.mirror_of(repository) / "HEAD").is_file():
         raise Unavailable(f"{name} has not been fetched yet; try again in a moment")
     return repository

@@ -13,7 +13,7 @@ from mainstay.model.errors import BadInput, NotFound, NotSignedIn
 from mainstay.model.repository import Repository
 from mainstay.store import repositories
 from mainstay.web import bodies
-from mainstay.web.options import site_of
+from mainstay.web.options import Site, site_of
 from mainstay.web.problems import decoded
 
 HOOK_BYTES = 8 << 20
@@ -28,14 +28,48 @@ async def receive(request: Request) -> Response:
         raise NotFound(f"there are no webhooks for {forge[:40]!r}; there are {', '.join(FORGES)}")
     site = site_of(request)
     body = await bodies.whole(request, HOOK_BYTES)
-    secret = site.options.hook_secrets.get(forge)
-    if secret is not None and not signed(request, body, secret):
-        raise NotSignedIn(f"the signature of this webhook does not fit the secret that is set for {forge}")
     watched = await site.engine.db.read(repositories.all_of)
-    named = _named(request, decoded(body or b"{}", dict[str, Any], "the webhook"), watched)
+    named = await _named_truly(request, site, forge, body, watched)
     for repository in named:
-        await site.engine.look(repository.name)
+        if repository.paused_at is None:
+            await site.engine.look(repository.name)
     return Response(status_code=202)
+
+
+async def _named_truly(
+    request: Request, site: Site, forge: str, body: bytes, watched: list[Repository]
+) -> list[Repository]:
+    """The repositories that it names and whose secret it knows: their own, else the one that is set for the forge.
+
+    Raises NotSignedIn, and BadInput for what cannot be read or names nothing.
+    """
+    for_all = site.options.hook_secrets.get(forge)
+    known = for_all is None or signed(request, body, for_all)
+    refusal = NotSignedIn(
+        f"the signature of this webhook does not fit the secret of its repository, or that for {forge}; a new one is "
+        "made in the repository's settings"
+    )
+    try:
+        named = _named(request, decoded(body or b"{}", dict[str, Any], "the webhook"), watched)
+    except BadInput:
+        if known:
+            raise
+        raise refusal from None  # a stranger does not learn what is watched
+    allowed = []
+    for repository in named:
+        own = await site.engine.secrets.webhook_secret(repository.id)
+        if known if own is None else signed(request, body, own):
+            allowed.append(repository)
+    if not allowed:
+        raise refusal
+    return allowed
+
+
+def address(repository: Repository, server: str) -> str:
+    """Where a forge is to send the pushes of a repository."""
+    host = place_of(repository.url or "").partition("/")[0]
+    forge = next((each for each in FORGES if each in host), "generic")
+    return f"{server}/hooks/{forge}?repository={repository.name}"
 
 
 def signed(request: Request, body: bytes, secret: str) -> bool:

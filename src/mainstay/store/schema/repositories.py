@@ -27,6 +27,8 @@ repositories = Table(
     Column("next_build_number", Integer, nullable=False, server_default="1"),
     Column("removed_at", Moment),
     Column("public", Boolean, nullable=False, server_default=text("false")),
+    Column("paused_at", Moment),
+    Column("paused_by", Text),
 )
 
 # The place reached per ref: moved in the transaction that stores the builds of the move.

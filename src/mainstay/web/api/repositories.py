@@ -11,7 +11,7 @@ from mainstay.model.person import Role
 from mainstay.model.repository import CommitPolicy
 from mainstay.store import repositories
 from mainstay.store.database import Tx
-from mainstay.web import listing
+from mainstay.web import hooks, listing
 from mainstay.web.access import check, sight_of
 from mainstay.web.api import describe, shapes, shaping
 from mainstay.web.api.asking import Admin, At, Cursor, Developer, Limit, Maintainer, answer, body_of, cursor_id, page
@@ -80,6 +80,21 @@ async def remove_repository(site: At, asker: Admin, name: str) -> Response:
 async def repository_key(site: At, asker: Maintainer, name: str) -> Response:
     """The deploy key of a repository, made when it is first asked for."""
     return answer(shapes.Key(await site.engine.repository_key(asker.actor, name)))
+
+
+@router.post("/repositories/{name}/webhook", responses=describe.gives(shapes.Webhook, "Its address and new secret."))
+async def make_webhook(request: Request, site: At, asker: Maintainer, name: str) -> Response:
+    """A new secret for a repository's webhooks, in place of an earlier one; from then on only it signs them."""
+    found = await site.engine.db.read(repositories.by_name, name)
+    secret = await site.engine.secrets.make_webhook_secret(asker.actor, name)
+    return answer(shapes.Webhook(hooks.address(found, address_of(request)), secret))
+
+
+@router.delete("/repositories/{name}/webhook", status_code=204, response_class=Response)
+async def remove_webhook(site: At, asker: Maintainer, name: str) -> Response:
+    """Forget the secret of a repository's webhooks: they need only what the server asks of all."""
+    await site.engine.secrets.remove_webhook_secret(asker.actor, name)
+    return Response(status_code=204)
 
 
 @router.post("/repositories/{name}/look", status_code=202, response_class=Response)

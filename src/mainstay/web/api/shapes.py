@@ -116,6 +116,8 @@ class RepositoryShape(Struct, frozen=True):
     next_poll_at: Time | None
     page: str
     """Its page on this server."""
+    paused_at: Time | None
+    """Since when neither pushes nor schedules start anything; null: they do."""
 
 
 class CommitShape(Struct, frozen=True):
@@ -309,6 +311,13 @@ class Key(Struct, frozen=True):
     key: str
 
 
+class Webhook(Struct, frozen=True):
+    """Where a forge sends its pushes. The secret is shown this once and cannot be shown again."""
+
+    address: str
+    secret: str
+
+
 class SecretShape(Struct, frozen=True):
     """A secret. Its value is never shown."""
 
@@ -372,6 +381,7 @@ class RepositoryChange(Struct, frozen=True, forbid_unknown_fields=True):
     poll_s: float | msgspec.UnsetType = msgspec.UNSET
     supersede: bool | msgspec.UnsetType = msgspec.UNSET
     public: bool | msgspec.UnsetType = msgspec.UNSET
+    paused: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ValueAsk(Struct, frozen=True, forbid_unknown_fields=True):

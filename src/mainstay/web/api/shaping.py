@@ -134,6 +134,7 @@ def repository(found: Repository, address: str) -> shapes.RepositoryShape:
         found.error,
         moment(found.next_poll_at),
         f"{address}/repositories/{found.name}",
+        moment(found.paused_at),
     )
 
 

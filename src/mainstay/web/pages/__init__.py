@@ -23,6 +23,7 @@ from mainstay.web.pages import (
     reports,
     repositories,
     runners,
+    settings,
     signin,
     starts,
     subscriptions,
@@ -36,6 +37,7 @@ _ATTEMPT = "/jobs/{job:int}/attempts/{attempt:int}"
 routes = [
     Route("/", home.home),
     *rendering.routes,
+    *settings.routes,
     Route("/live", live.live),
     Route("/palette", palette.palette),
     Route("/builds/{build:int}", builds.build),

@@ -9,7 +9,7 @@ from mainstay.engine.access import Identity
 from mainstay.model.errors import NotSignedIn
 from mainstay.model.person import Role
 from mainstay.web import bodies
-from mainstay.web.access import COOKIE, check, signed_in
+from mainstay.web.access import COOKIE, check, reader, signed_in
 from mainstay.web.guard import check_form, check_origin
 
 HERE = re.compile(r"/(?!/)[!-\[\]-~]{0,2000}")
@@ -25,17 +25,28 @@ async def actor(request: Request) -> Identity:
     return person
 
 
-async def form_of(request: Request, needed: Role | None) -> tuple[Identity, dict[str, str]]:
+async def form_of(
+    request: Request, needed: Role | None, limit_bytes: int = bodies.FORM_BYTES
+) -> tuple[Identity, dict[str, str]]:
     """The person and the fields of a form that was made for this person's session.
 
     `needed`: the role it takes in the repository that the path is about, else in all; None: being signed in.
     """
     person = await actor(request)
-    fields = await bodies.form(request)
+    fields = await bodies.form(request, limit_bytes)
     check_form(request, request.cookies.get(COOKIE, ""), fields)
     if needed is not None:
         await check(request, person, needed)
     return person, fields
+
+
+async def who_may(request: Request, needed: Role) -> Identity:
+    """Who reads a page that takes a role. Raises NotSignedIn, NotAllowed, NotFound for what is out of sight."""
+    person = await reader(request)
+    if person is None:
+        raise NotSignedIn("sign in to read this")
+    await check(request, person, needed)
+    return person
 
 
 def back_to(fields: dict[str, str], otherwise: str) -> Response:

@@ -1,4 +1,4 @@
-"""Secrets, variables, what jobs used an environment, and secrets of webhooks."""
+"""Secrets, variables, what jobs used an environment, secrets of webhooks; repositories can be paused."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -39,6 +39,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("repository_id", name="pk_webhook_secrets"),
     )
+    op.add_column("repositories", sa.Column("paused_at", sa.BigInteger(), nullable=True))
+    op.add_column("repositories", sa.Column("paused_by", sa.Text(), nullable=True))
 
 
 def _values(table: str, *columns: sa.Column[object]) -> None:
