@@ -176,7 +176,7 @@ jobs:
 
 def test_artifacts_are_passed_from_job_to_job_without_a_server(mainstay: Run, project: Path) -> None:
     (project / ".github" / "workflows" / "ci.yml").write_text(ARTIFACTS)
-    jobs = mainstay("run", str(project), "--executor", "process", "--json").json["items"][0]["jobs"]
+    jobs = mainstay("run", str(project), "--executor", "process", "--engine", "none", "--json").json["items"][0]["jobs"]
     assert {job["name"]: job["state"] for job in jobs} == {"make": "passed", "take": "passed", "contained": "neutral"}
 
 

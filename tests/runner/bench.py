@@ -131,7 +131,14 @@ class RunnerProcess:
             "--name",
             "tester",
         ]
-        words += ["--executor", "process", *(["--mirrors", str(bench.mirrors)] if mirrors else []), *arguments]
+        words += [
+            "--executor",
+            "process",
+            "--engine",
+            "none",
+            *(["--mirrors", str(bench.mirrors)] if mirrors else []),
+            *arguments,
+        ]
         environ = {**os.environ, "MAINSTAY_RUNNER_TOKEN": TOKEN, "PYTHONPATH": source, **env}
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environ)

@@ -180,6 +180,34 @@ def cancel(server: Server, build: str, reason: str | None, as_json: bool) -> Non
 
 @click.command()
 @click.argument("build")
+@click.argument("priority", metavar="first|normal|last|NUMBER")
+@json_option
+@client_command
+def prioritise(server: Server, build: str, priority: str, as_json: bool) -> None:
+    """Let a build go before or after others of its repository.
+
+    `first` is 1000, `normal` 0, `last` -1000; any whole number from -2000 to 2000 will do. Below -500 a build waits
+    until nobody's fresh work does. Between repositories places are shared evenly, whatever the priorities.
+
+    \b
+    Example: the hotfix goes first
+      mainstay prioritise demo#7 first
+    """
+    words = {"first": 1000, "normal": 0, "last": -1000}
+    try:
+        number = words[priority] if priority in words else int(priority)
+    except ValueError:
+        raise click.UsageError(f"{priority!r} is no priority: write first, normal, last or a whole number.") from None
+    answer = server.post(f"{build_path(build)}/priority", {"priority": number})
+    if as_json:
+        terminal.print_json(answer)
+    else:
+        jobs = terminal.counted(answer["jobs"], "open job", "open jobs")
+        terminal.output().line(f"{build} has the priority {answer['priority']} now ({jobs}).")
+
+
+@click.command()
+@click.argument("build")
 @click.option("--failed", is_flag=True, help="Only the jobs that failed or were cancelled.")
 @click.option("--job", metavar="NAME", help="Only this job.")
 @json_option

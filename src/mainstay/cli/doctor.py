@@ -18,6 +18,7 @@ from mainstay.cli.connection import Server, data_option, json_option
 from mainstay.git import process as git
 from mainstay.model.errors import BadInput, MainstayError, NotAllowed, Unavailable
 from mainstay.runner import executors
+from mainstay.runner.containers import detect
 
 OLDEST_GIT = (2, 39)
 LITTLE_SPACE_BYTES = 2_000_000_000
@@ -42,6 +43,7 @@ def findings(server: str | None, token: str | None, data: str | None) -> Iterato
         ("git", _git),
         ("uv", _uv),
         ("bubblewrap", lambda: _bubblewrap(folder)),
+        ("containers", _containers),
         ("data", lambda: _data(folder)),
         ("server", lambda: _server(server, token, data)),
     )
@@ -79,6 +81,16 @@ def _bubblewrap(folder: Path) -> Iterator[Finding]:
         yield Finding("bubblewrap", "allowed", f"{error.message}; until then local jobs see this machine as it is")
     else:
         yield Finding("bubblewrap", "passed", "jobs are kept apart from this machine by bubblewrap")
+
+
+def _containers() -> Iterator[Finding]:
+    found = detect.find()
+    if found.engine is None:
+        words = f"{found.reason}; until then jobs with container or services wait for another runner"
+        yield Finding("containers", "allowed", words)
+    else:
+        words = f"jobs in containers and services work by {found.engine.kind} {found.engine.version}"
+        yield Finding("containers", "passed", words + ("" if found.engine.limits else ", without limits of memory"))
 
 
 def _data(folder: Path) -> Iterator[Finding]:

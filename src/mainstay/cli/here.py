@@ -57,12 +57,12 @@ class Done:
 
 
 @asynccontextmanager
-async def opened(data: Path, mirrors: Path, executor: str | None, capacity: int) -> AsyncIterator[Machine]:
+async def opened(data: Path, mirrors: Path, means: Mapping[str, Any], capacity: int) -> AsyncIterator[Machine]:
     """A runner's premises, as long as the block lasts: those of `data`, or beside it where another run has them."""
     for number in range(1, MOST_PREMISES + 1):
         place = data if number == 1 else data.with_name(f"{data.name}-{number}")
         try:
-            config = Config("", "", "here", place, capacity=capacity, executor=executor, mirrors=mirrors)
+            config = Config("", "", "here", place, capacity=capacity, mirrors=mirrors, **means)
             premises = await open_premises(config, "")
         except Conflict:
             if number == MOST_PREMISES:
@@ -199,7 +199,7 @@ class Here:
         self._queue(1)
         async with legs.most, group, self._slots:
             self._queue(-1)
-            done = _not_run(job, each)
+            done = _not_run(each) or await self._lacks_engine(job, each)
             if done is None and legs.failed is not None:
                 done = Done(each.key, each.name, JobState.CANCELLED, f"{legs.failed} failed (fail-fast)")
             if done is None and self._stopped:
@@ -213,6 +213,14 @@ class Here:
                     other.stop(AttemptState.CANCELLED, f"{done.name} failed (fail-fast)")
             build.left[job.key] -= 1
             return self._tell(replace(done, matrix=each.matrix))
+
+    async def _lacks_engine(self, job: PlannedJob, each: JobInstance) -> Done | None:
+        """What is known of a job that wants containers where there are none."""
+        engines = self._machine.engines
+        if not engines.concerns(job) or (found := await engines.get()).engine is not None:
+            return None
+        reason = f"it asks for containers, and none can be had here: {found.reason}"
+        return Done(each.key, each.name, JobState.NEUTRAL, reason)
 
     def _queue(self, change: int) -> None:
         self._queued += change
@@ -244,6 +252,7 @@ class Here:
         with tempfile.TemporaryDirectory(prefix="mainstay-run-") as folder:
             log = LogFile(Path(folder))
             watched = self._shown.begin(name, log, live=live)
+            inside = machine.engines.container_of(assignment.plan) is not None
             output = Output(
                 machine.capture,
                 machine.threads,
@@ -251,6 +260,7 @@ class Here:
                 LOG_LIMIT_BYTES,
                 masks(assignment),
                 lambda: self._shown.grew(watched),
+                machine.pipes / str(assignment.attempt) if inside else None,
             )
             watched.output = output
 
@@ -308,7 +318,7 @@ class _Keeping:
         self.shown.say(f"kept {file}")
 
 
-def _not_run(job: PlannedJob, each: JobInstance) -> Done | None:
+def _not_run(each: JobInstance) -> Done | None:
     """What is known of a job that is not run here; None: it is."""
     if each.skipped is not None:
         return Done(each.key, each.name, JobState.SKIPPED, each.skipped)
@@ -316,8 +326,6 @@ def _not_run(job: PlannedJob, each: JobInstance) -> Done | None:
     if each.neutral is not None or missing:
         reason = each.neutral or each.elsewhere or f"this machine is no {', '.join(missing)}"
         return Done(each.key, each.name, JobState.NEUTRAL, reason)
-    if job.container is not None or job.services:
-        return Done(each.key, each.name, JobState.NEUTRAL, "it asks for containers, and there are none here")
     return None
 
 

@@ -61,6 +61,8 @@ class Place:
     """Local runners; None: none."""
     labels: tuple[str, ...] = ()
     executor: str | None = None
+    containers: tuple[str, ...] = ()
+    """What local runners are told of containers, as arguments."""
     hook_secrets: dict[str, str] = field(default_factory=dict)
     public_reading: str | None = None
     """`all`, `marked` or `none`; None: as the address is."""
@@ -222,7 +224,7 @@ def _url(place: Place, listener: socket.socket) -> str:
 async def _local(engine: Engine, place: Place, url: str) -> Local:
     token = await _token(engine, place.data / "runner-token", "runner", "local runners")
     folder = place.data / "runners"
-    return Local(url, token, folder, engine.mirrors.folder, place.labels, place.executor)
+    return Local(url, token, folder, engine.mirrors.folder, place.labels, place.executor, place.containers)
 
 
 async def _token(engine: Engine, file: Path, kind: str, name: str) -> str:

@@ -7,7 +7,7 @@ import click
 
 from mainstay.cli import settings, terminal
 from mainstay.cli.connection import data_option, json_option
-from mainstay.cli.serve import executor_option
+from mainstay.cli.serve import container_options, executor_option
 
 
 @click.command()
@@ -92,6 +92,7 @@ def _pair(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would run: jobs, legs, steps, and what is replaced.")
 @executor_option
+@container_options
 @data_option
 @json_option
 def run(folder: Path, as_json: bool, **how: Any) -> int:
@@ -121,4 +122,6 @@ def run(folder: Path, as_json: bool, **how: Any) -> int:
         needs=not how.pop("no_needs"),
     )
     told = facts.Facts(variables=how.pop("variables"), secrets=settings.secrets(how.pop("secrets")))
-    return running.run(folder, data, asked, told, as_json=as_json, **how)
+    means = {name: how.pop(name) for name in ("executor", "engine", "image", "open_containers")}
+    means = {name: value for name, value in means.items() if value}
+    return running.run(folder, data, asked, told, means=means, as_json=as_json, **how)

@@ -46,6 +46,7 @@ COMMANDS = {
     "wait": Entry("wait:wait", WORK, "Wait for the verdict of a build or a commit."),
     "start": Entry("starts:start", WORK, "Start a workflow by hand."),
     "cancel": Entry("builds:cancel", WORK, "Cancel a build."),
+    "prioritise": Entry("builds:prioritise", WORK, "Let a build go before or after others."),
     "rerun": Entry("builds:rerun", WORK, "Run a build again: all of it, what failed, or one job."),
     "why": Entry("builds:why", WORK, "Tell the story of a build's states, each with its cause."),
     "tests": Entry("tests:tests", WORK, "List a repository's tests with history, duration and flakiness."),

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,17 @@ def run(
     *,
     parallel: int | None,
     dry_run: bool,
-    executor: str | None,
+    means: Mapping[str, Any],
     as_json: bool,
 ) -> int:
-    """Run what was chosen; the exit code."""
+    """Run what was chosen; the exit code. `means`: how, as in `runner.config.Config`."""
     out = terminal.messages() if as_json else terminal.output()
     files = WorkTree.of(folder)
     facts = Facts(files.main, facts.variables, facts.secrets)
     chosen = choose(files, asked)
     if dry_run:
         return _say_what_would_run(files, chosen, facts, out, as_json=as_json)
-    work = _run(folder, data, chosen, facts, executor, parallel or os.cpu_count() or 1, out)
+    work = _run(folder, data, chosen, facts, means, parallel or os.cpu_count() or 1, out)
     results = asyncio.run(work)
     if as_json:
         terminal.print_json({"items": results, "next": None})
@@ -79,14 +79,14 @@ async def _run(
     data: Path,
     chosen: Sequence[Chosen],
     facts: Facts,
-    executor: str | None,
+    means: Mapping[str, Any],
     parallel: int,
     out: Terminal,
 ) -> list[dict[str, Any]]:
     mirrors = data / "mirrors"
     shot = await snapshot(folder, mirrors)
     out.line(f"{shot.name} at {shot.commit[:8]}" + (" (with uncommitted changes)" if shot.changed else ""))
-    async with opened(data / "runner", mirrors, executor, parallel) as machine:
+    async with opened(data / "runner", mirrors, means, parallel) as machine:
         here = Here(machine, shot, facts, data / "repositories" / f"{shot.name}-{shot.id:x}", Shown(out), parallel)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):

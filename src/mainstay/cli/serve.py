@@ -3,6 +3,7 @@
 What they are made of is imported when they run: start-up time, and `--help` needs none of it.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -39,9 +40,34 @@ labels_option = click.option(
 )
 executor_option = click.option(
     "--executor",
-    type=click.Choice(["process", "bubblewrap"]),
+    type=click.Choice(["process", "bubblewrap", "container"]),
     help="How jobs are kept apart from the machine. Without it: bubblewrap where it works.",
 )
+
+
+def container_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is said of jobs in containers, the same wherever jobs are run."""
+    for option in (
+        click.option(
+            "--open-containers", is_flag=True, help="Let jobs have privileged containers and any folder in them."
+        ),
+        click.option(
+            "--image", metavar="IMAGE", help="With --executor container: for jobs that name none. Without it: Python's."
+        ),
+        click.option(
+            "--engine",
+            type=click.Choice(["podman", "docker", "none"]),
+            help="What makes containers. Without it: the first of podman and docker that works.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def container_arguments(how: Mapping[str, Any]) -> tuple[str, ...]:
+    """The same for a runner's command line."""
+    words = [word for name in ("engine", "image") if how.get(name) for word in (f"--{name}", str(how[name]))]
+    return (*words, *(["--open-containers"] if how.get("open_containers") else []))
 
 
 class _Bounds(click.ParamType[tuple[int, int]]):
@@ -73,6 +99,7 @@ class _Bounds(click.ParamType[tuple[int, int]]):
 @click.option("--idle", "idle_s", type=click.FloatRange(min=0), default=60.0, hidden=True)  # for tests: seconds
 @labels_option
 @executor_option
+@container_options
 @database_option
 @blobs_option
 @public_url_option
@@ -131,6 +158,7 @@ def server(verbose: bool, **where: Any) -> int:
 @labels_option
 @click.option("--capacity", type=click.IntRange(1, 512), default=1, show_default=True, help="How many jobs at once.")
 @executor_option
+@container_options
 @click.option("--once", is_flag=True, help="End after one job.")
 @click.option("--data", metavar="DIR", help="Its own folder. Without it: one in the user's data folder.")
 @verbose_option

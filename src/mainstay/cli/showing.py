@@ -44,8 +44,8 @@ class Watched:
     steps: Sequence[StepResult] = ()
     shown: int = 0
     """Bytes of its log."""
-    begun: int = 0
-    ended: int = 0
+    begun: int = -1
+    ended: int = -1
     """The last step of which was said that it began, and that it ended."""
     is_whole: bool = True
     """Whether the last line that was shown is."""

@@ -15,6 +15,7 @@ from mainstay.cli import sample as sample_project
 from mainstay.cli import settings, terminal
 from mainstay.cli.connection import Server
 from mainstay.cli.hosting import Outgoing, Place, Running, hosted, until_told
+from mainstay.cli.serve import container_arguments
 from mainstay.flow.fleet import Bounds
 from mainstay.web.hooks import FORGES
 
@@ -42,6 +43,7 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
             settings.value(settings.MAIL_AUTHORS),
             settings.value(settings.REACH),
         ),
+        containers=container_arguments(where),
     )
 
 

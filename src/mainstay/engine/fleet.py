@@ -25,9 +25,9 @@ from mainstay.flow.fleet import Bounds, Load
 from mainstay.model.events import Event, EventKind
 from mainstay.store import events, jobs, runners
 from mainstay.store.database import Database, Tx
-from mainstay.wire.variables import NAMES_FROM, passed
+from mainstay.wire.variables import ENGINE, NAMES_FROM, passed
 
-OWN_VARIABLES = ("PATH", "HOME", "VIRTUAL_ENV", NAMES_FROM)
+OWN_VARIABLES = ("PATH", "HOME", "VIRTUAL_ENV", NAMES_FROM, *ENGINE)
 """What a local runner needs of the server's environment itself, beside what its jobs get."""
 END_S = 15.0
 """How long a runner may take to hand its jobs back when the server stops, before it is killed."""
@@ -55,6 +55,8 @@ class Local:
     """The server's mirrors: local runners read objects from them instead of fetching."""
     labels: tuple[str, ...] = ()
     executor: str | None = None
+    more: tuple[str, ...] = ()
+    """Arguments that are only passed on."""
 
 
 class _Handle(Protocol):
@@ -207,6 +209,7 @@ class Fleet:
             arguments += ["--labels", ",".join(local.labels)]
         if local.executor:
             arguments += ["--executor", local.executor]
+        arguments += local.more
         folder.mkdir(parents=True, exist_ok=True)
         member.started_at = self._clock.monotonic()
         try:

@@ -14,6 +14,7 @@ from mainstay.model.states import ENDED_JOB, JobState
 from mainstay.store import audit, builds, changes, events, jobs, runners
 from mainstay.store.database import Tx
 
+MOST_PRIORITY = 2000
 BAD_ENDS = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.ALLOWED})
 
 
@@ -34,6 +35,30 @@ def cancel_build(tx: Tx, actor: Actor, build_id: int, reason: str | None, now: d
     for job in found:
         changes.apply(tx, result_flow.cancel(job, now, cause), now)
     settle(tx, build_id, now, cause)
+
+
+def prioritise(tx: Tx, actor: Actor, build_id: int, priority: int, now: datetime) -> int:
+    """Let a build's open jobs go before or after others; give how many there are. Raises BadInput, Conflict.
+
+    What its workflow said of its jobs among themselves stays.
+    """
+    if not -MOST_PRIORITY <= priority <= MOST_PRIORITY:
+        raise BadInput(f"a priority is a whole number from {-MOST_PRIORITY} to {MOST_PRIORITY}, not {priority}")
+    jobs.lock_build(tx, build_id)
+    row = builds.get(tx, build_id)
+    name = f"{row.repository}#{row.number}"
+    moved = builds.prioritise(tx, build_id, priority)
+    if not moved:
+        raise Conflict(f"build {name} has ended; nothing of it waits")
+    cause = f"priority {row.priority} -> {priority} by {actor}"
+    told = Event(
+        EventKind.BUILD_PRIORITISED, now, cause, repository_id=row.repository_id, build_id=build_id, actor=actor.name
+    )
+    events.add(tx, [told])
+    detail = f"{row.priority} -> {priority}"
+    audit.add(tx, actor, "build.prioritise", name, now, detail=detail, repository_id=row.repository_id)
+    tx.wake("queue")
+    return moved
 
 
 def supersede(tx: Tx, repository_id: int, ref: str, newer: Sequence[int], now: datetime) -> None:

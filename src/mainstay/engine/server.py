@@ -263,6 +263,10 @@ class Engine:
         """Stop a build."""
         await self.db.write(people.cancel_build, actor, build_id, reason, self.clock.now())
 
+    async def prioritise_build(self, actor: Actor, build_id: int, priority: int) -> int:
+        """Let a build go before or after others; give how many of its jobs are open."""
+        return await self.db.write(people.prioritise, actor, build_id, priority, self.clock.now())
+
     async def rerun_build(
         self, actor: Actor, build_id: int, failed_only: bool = False, job_name: str | None = None
     ) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ class EventKind(StrEnum):
     BUILD_ENDED = "build.ended"
     BUILD_CANCEL_ASKED = "build.cancel-asked"
     BUILD_RERUN_ASKED = "build.rerun-asked"
+    BUILD_PRIORITISED = "build.prioritised"
     JOB_WAITING = "job.waiting"
     JOB_QUEUED = "job.queued"
     JOB_STARTED = "job.started"

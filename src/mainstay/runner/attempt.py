@@ -39,7 +39,11 @@ class Attempt:
         masks = contexts.masks(assignment)
         self.journal = journals.open(assignment, masks)
         self._machine = machine
-        self._output = Output(machine.capture, machine.threads, self.journal.log, log_limit_bytes, masks, self._grew)
+        inside = machine.engines.container_of(assignment.plan) is not None
+        pipe = machine.pipes / str(assignment.attempt) if inside else None
+        self._output = Output(
+            machine.capture, machine.threads, self.journal.log, log_limit_bytes, masks, self._grew, pipe
+        )
         self.delivery = deliver(self.journal, lambda: self._output.ready_bytes)
         self.job = Job(assignment, machine, self._output, self._tell, self._keep, shelf(self.journal))
         self.over = asyncio.Event()

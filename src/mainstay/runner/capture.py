@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 PIPE_BYTES = 1 << 20
 SLICE_BYTES = 1 << 20
@@ -64,10 +65,19 @@ class Capture:
         self._dense = 0
         self._stopping = False
 
-    def open(self, log_fd: int, limit_bytes: int, grown: Callable[[], None]) -> Tap:
-        """A new tap that writes to `log_fd` from its present position on (not opened for appending)."""
-        read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(read_fd, False)
+    def open(self, log_fd: int, limit_bytes: int, grown: Callable[[], None], name: Path | None = None) -> Tap:
+        """A new tap that writes to `log_fd` from its present position on (not opened for appending).
+
+        `name`: a path at which others than children of ours can open its pipe, made here.
+        """
+        if name is None:
+            read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(read_fd, False)
+        else:
+            name.unlink(missing_ok=True)
+            os.mkfifo(name, 0o600)
+            read_fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            write_fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC)
         try:
             fcntl.fcntl(write_fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         except OSError:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mainstay import __version__
 from mainstay.model.errors import BadInput, MainstayError
-from mainstay.runner.config import MOST_PROCESSES, Config
+from mainstay.runner.config import IMAGE, MOST_PROCESSES, Config
 from mainstay.runner.loop import Runner
 
 SWITCH_S = 0.0005
@@ -53,7 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default=_host_name(), help="how the server shows it (default: the host's name)")
     parser.add_argument("--labels", default="", metavar="A,B", help="what it can do, beside linux and its architecture")
     parser.add_argument("--capacity", type=int, default=1, metavar="N", help="how many jobs at a time (default: 1)")
-    parser.add_argument("--executor", choices=("process", "bubblewrap"), help="default: the best that works here")
+    parser.add_argument("--executor", choices=("process", "bubblewrap", "container"), help="default: the best")
+    parser.add_argument("--engine", choices=("podman", "docker", "none"), help="for containers; default: what works")
+    parser.add_argument("--image", default=IMAGE, help=f"for jobs that name none, in containers (default: {IMAGE})")
+    parser.add_argument(
+        "--open-containers", action="store_true", help="let jobs have privileged containers and folders"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="its own folder (default: in the user's data folder)")
     parser.add_argument("--mirrors", type=Path, metavar="DIR", help="the server's mirrors, if they are on this machine")
     parser.add_argument("--processes", type=int, metavar="N", help="how many all jobs together (default: 8192 or more)")
@@ -78,6 +83,9 @@ def _config(options: argparse.Namespace) -> Config:
         labels=tuple(label.strip() for label in options.labels.split(",") if label.strip()),
         capacity=options.capacity,
         executor=options.executor,
+        engine=options.engine,
+        image=options.image,
+        open_containers=options.open_containers,
         mirrors=options.mirrors,
         once=options.once,
         processes=options.processes or max(MOST_PROCESSES, 1024 * options.capacity),

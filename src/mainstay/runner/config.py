@@ -5,6 +5,8 @@ from pathlib import Path
 
 from mainstay.runner.environment import architecture
 
+IMAGE = "docker.io/library/python:3.13"
+"""Has git, a compiler and bash beside Python."""
 MOST_PROCESSES = 8192
 """Of all jobs together: far above what jobs need, far below what a machine can bear."""
 
@@ -23,7 +25,13 @@ class Config:
     """Beside those that every runner has (`own_labels`)."""
     capacity: int = 1
     executor: str | None = None
-    """`process`, `bubblewrap`, or None: the best that works here."""
+    """`process`, `bubblewrap`, `container`, or None: the best that works here."""
+    engine: str | None = None
+    """`podman`, `docker`, `none`, or None: the first that works here."""
+    image: str = IMAGE
+    """What jobs without a container of their own run in, with the executor `container`."""
+    open_containers: bool = False
+    """Jobs may open the machine through their containers: privileged ones, any folder of it."""
     mirrors: Path | None = None
     """The server's mirrors, when the server is on this machine and they can be read."""
     once: bool = False

@@ -16,6 +16,17 @@ from mainstay.wire.variables import passed
 USUAL_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ARCHITECTURES: Final = {"x86_64": "X64", "amd64": "X64", "aarch64": "ARM64", "arm64": "ARM64", "i686": "X86"}
 
+OF_THE_MACHINE: Final = frozenset(
+    re.findall(
+        r"\S+",
+        """
+        PATH USER LOGNAME SHELL LANGUAGE PYENV_ROOT SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+        NODE_EXTRA_CA_CERTS GIT_SSL_CAINFO PIP_CERT PIP_FIND_LINKS UV_FIND_LINKS
+        """,
+    )
+)
+"""Variables that name users and files of the machine: they mean nothing in a container."""
+
 CREDENTIALS: Final = re.compile(r"://[^/\s@]+@")
 """A user name or password in an address: `https://user:password@host/`."""
 
@@ -110,6 +121,16 @@ def of_job(
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "TOX_OVERRIDE": COUNTED_BY_TOX,
     }
+
+
+def in_container(env: Mapping[str, str], image: Mapping[str, str], tools: Path, collect: str) -> dict[str, str]:
+    """A job's environment within its container: `env` without what is true of the machine alone, and what `image` sets.
+
+    The image's programs come first, `tools` last.
+    """
+    kept = {name: value for name, value in env.items() if name not in OF_THE_MACHINE}
+    python_path = os.pathsep.join(filter(None, (image.get("PYTHONPATH"), collect)))
+    return {**kept, **image, "PATH": f"{image.get('PATH', USUAL_PATH)}{os.pathsep}{tools}", "PYTHONPATH": python_path}
 
 
 def of_contexts(github: Mapping[str, Json], runner: Mapping[str, Json]) -> dict[str, str]:

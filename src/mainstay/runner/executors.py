@@ -147,7 +147,7 @@ def detect(wanted: str | None, hidden: Sequence[Path]) -> Executor:
     not known or does not work here, with the reason.
     """
     if wanted not in (None, "process", "bubblewrap"):
-        raise BadInput(f"there is no executor {wanted!r}: use process or bubblewrap")
+        raise BadInput(f"there is no executor {wanted!r}: use process, bubblewrap or container")
     if wanted == "process":
         return ProcessExecutor()
     program = shutil.which("bwrap") if sys.platform == "linux" else None

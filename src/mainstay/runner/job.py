@@ -18,6 +18,9 @@ from mainstay.model.plan import WHOLE, PlannedJob
 from mainstay.model.states import AttemptState, StepState
 from mainstay.runner import contexts, environment
 from mainstay.runner.actions.call import Afterwards, Keep
+from mainstay.runner.containers.engine import ContainerRefused
+from mainstay.runner.containers.job import move
+from mainstay.runner.containers.stand import Stand
 from mainstay.runner.folders import COLLECT, Folders
 from mainstay.runner.hashing import hash_files
 from mainstay.runner.keeper import Keeper
@@ -94,8 +97,8 @@ class Job:
         self._stop: Stop | None = None
         self._stopped_at = 0.0
         self._handed_back = False
-        self._refused: str | None = None
-        """Why it cannot run here, nor after another try."""
+        self._stand: Stand | None = None
+        """Its containers, to be ended."""
         self._afterwards: list[Afterwards] = []
         self.reported: tuple[TestReport, ...] = ()
         """What its report files say of its tests (`reports.junit`)."""
@@ -117,6 +120,8 @@ class Job:
         self._handed_back = True
         self._stop = Stop(AttemptState.LOST, reason)
         self._stopping.set()
+        if self._stand is not None:
+            await self._stand.kill()
         if self._place is not None:
             await self._place.keeper.end()
 
@@ -136,7 +141,7 @@ class Job:
         finally:
             timer.cancel()
             leftovers = await self._place.keeper.end() if self._place else 0
-        excess = self._place.group.excess() if self._place else None
+        excess = await self._leave() or (self._place.group.excess() if self._place else None)
         with suppress(OSError):
             await self._output.close()
         return self._ending(broken or self._output.problem, leftovers, excess)
@@ -157,11 +162,6 @@ class Job:
 
     async def _run(self) -> str | None:
         """The words that say why it is broken, or None."""
-        plan = self.assignment.plan
-        if plan.container is not None or plan.services:
-            # The server gives such jobs to runners with the label `container` only. Trying again would not help.
-            self._refused = "the job asks for containers, and this runner has none to offer, whatever its labels say"
-            return None
         if self.assignment.refused is not None:
             return self.assignment.refused
         if self._output.reading.refused is not None:
@@ -178,8 +178,65 @@ class Job:
         except ExpressionError as error:
             self._fail(site.situation, f"env: {error}")
             return None
+        if self._machine.engines.concerns(self.assignment.plan):
+            moved = await self._move(site, place.folders)
+            if moved is None:
+                return None
+            site = moved
         await self._run_steps(site)
         return None
+
+    async def _move(self, site: Site, folders: Folders) -> Site | None:
+        """The site in the job's containers; None: stopped, or they cannot be had. Raises EngineFailed, OSError."""
+        self._begin_step(0, "Set up containers", await self._output.settle())
+        opened = asyncio.ensure_future(move(site, folders, self._keep_stand))
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        state, reason = StepState.FAILED, None
+        try:
+            await asyncio.wait((opened, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if opened.done():
+                moved = opened.result()
+                state = StepState.PASSED
+                return moved
+            state = StepState.CANCELLED
+            return None
+        except (ContainerRefused, ExpressionError) as error:
+            reason = site.output.reading.masked(str(error))
+            await self._output.say(f"Error: {reason}")
+            site.situation.failed = True
+            site.situation.remark(Annotation("error", reason))
+            return None
+        finally:
+            stopped.cancel()
+            opened.cancel()
+            await asyncio.gather(opened, return_exceptions=True)
+            await self._output.settle()
+            self._end_step(state, reason)
+
+    def _keep_stand(self, stand: Stand) -> None:
+        self._stand = stand
+
+    async def _leave(self) -> str | None:
+        """End the job's containers. Why it was too greedy, in words; never raises."""
+        if self._stand is None:
+            return None
+        with suppress(OSError):
+            self._begin_step(len(self.assignment.plan.steps) + 1, "Stop containers", await self._output.settle())
+        excess = await self._stand.close()
+        with suppress(OSError):
+            await self._output.settle()
+            self._end_step(StepState.PASSED, None)
+        return excess
+
+    def _begin_step(self, number: int, name: str, offset: int) -> None:
+        """One of the runner's own steps."""
+        now = datetime.now(UTC)
+        self.steps.append(StepResult(number, name, StepState.RUNNING, started_at=now, log_offset=offset))
+        self._changed(self)
+
+    def _end_step(self, state: StepState, reason: str | None) -> None:
+        self.steps[-1] = replace(self.steps[-1], state=state, reason=reason, finished_at=datetime.now(UTC))
+        self._changed(self)
 
     async def _open(self) -> _Place | None:
         """Work tree, folders, keeper: made at the same time. None: stopped before that was done."""
@@ -335,8 +392,6 @@ class Job:
             return AttemptState.BROKEN, broken
         if self._stop is not None:
             return self._stop.state, self._stop.reason
-        if self._refused is not None:
-            return AttemptState.FAILED, self._refused
         if broken is not None or (self._situation is not None and self._situation.failed):
             bad = (step for step in self.steps if step.state in (StepState.FAILED, StepState.TIMED_OUT))
             failed = next(bad, None) or next((step for step in self.steps if step.reason), None)

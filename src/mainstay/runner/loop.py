@@ -29,6 +29,8 @@ SIGN_OFF_S = 1.0
 USELESS_S = 0.5
 """Before the next poll when the last one brought only what is known: no hot loop, whatever the server thinks."""
 POLL_THREADS = 4
+CONTAINER = "container"
+"""The label of runners that can run containers."""
 UPLOAD_THREADS = 4
 JOURNAL_BYTES = 20 << 30
 """With more than this undelivered, no new work is taken."""
@@ -53,6 +55,8 @@ class Runner:
         self._news = asyncio.Event()
         """Something has changed that the server is to know, or the runner may end."""
         self._backoff = Backoff()
+        self._offered: tuple[str, ...] = ()
+        """Labels of what was found on this machine."""
         self._draining = False
         self._over_budget = False
 
@@ -63,6 +67,7 @@ class Runner:
         attempts = Attempts(premises, self._calls, uploads, self._tasks, self._news.set, self._must_greet)
         try:
             self._listen(attempts)
+            self._tasks.spawn(self._look_for_engine(premises), "looking for a container engine")
             await attempts.take_over()
             if await self._greet_first(premises, attempts):
                 await self._poll_until_done(premises, attempts)
@@ -136,9 +141,9 @@ class Runner:
             name=self._config.name,
             boot=self._boot,
             version=__version__,
-            labels=tuple(dict.fromkeys((*own_labels(), *self._config.labels))),
+            labels=tuple(dict.fromkeys((*own_labels(), *self._offered, *self._config.labels))),
             capacity=self._config.capacity,
-            executor=premises.machine.executor.name,
+            executor="container" if premises.machine.engines.image else premises.machine.executor.name,
             holding=attempts.held,
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
         )
@@ -147,6 +152,17 @@ class Runner:
         self._worked(attempts)
         for attempt in self._welcome.drop:
             attempts.drop(attempt)
+
+    async def _look_for_engine(self, premises: Premises) -> None:
+        """Offer containers as soon as they are known to work: the first jobs need not wait for that."""
+        found = await premises.machine.engines.get()
+        if found.engine is None:
+            log.info("no containers: %s", found.reason)
+            return
+        log.info("containers are made by %s %s", found.engine.kind, found.engine.version)
+        self._offered = (CONTAINER,)
+        if self._welcome is not None:
+            self._must_greet()
 
     def _must_greet(self) -> None:
         self._welcome = None

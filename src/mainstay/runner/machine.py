@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mainstay.runner.capture import Capture
+from mainstay.runner.containers.engines import Engines
 from mainstay.runner.executors import Executor
 from mainstay.runner.keeper import Zygote
 from mainstay.runner.limits import Groups
@@ -34,8 +35,11 @@ class Machine:
     zygote: Zygote
     groups: Groups
     executor: Executor
+    engines: Engines
     trees: Trees
     fetch: Fetch
     capture: Capture
+    pipes: Path
+    """Folder of the pipes that jobs in containers print into."""
     threads: Threads
     trash: Trash

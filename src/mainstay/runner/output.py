@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from mainstay.runner.capture import Capture
 from mainstay.runner.logfile import LogFile
@@ -24,14 +25,16 @@ class Output:
         limit_bytes: int,
         masks: Iterable[str],
         grown: Callable[[], None],
+        pipe: Path | None = None,
     ) -> None:
-        """`grown` is called when there is more that may leave the runner."""
+        """`grown` is called when there is more that may leave the runner. `pipe`: where its pipe is to have a name."""
+        self.pipe = pipe
         self.log = log
         self.reading = Reading(log, masks)
         self.heard: Callable[[Command], None] = _nobody
         self._capture = capture
         self._threads = threads
-        self._tap = capture.open(log.raw_fd, limit_bytes, self._wake)
+        self._tap = capture.open(log.raw_fd, limit_bytes, self._wake, pipe)
         self._told = grown
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -77,6 +80,8 @@ class Output:
     async def close(self) -> None:
         """Take in what is left; nobody can print any more. The log file stays open."""
         await self._capture.close(self._tap)
+        if self.pipe is not None:
+            self.pipe.unlink(missing_ok=True)
         await self._read(final=True)
 
     def _wake(self) -> None:

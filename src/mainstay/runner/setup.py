@@ -9,10 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from mainstay.model.errors import Conflict
+from mainstay.model.errors import BadInput, Conflict
 from mainstay.runner import environment, executors
 from mainstay.runner.capture import Capture
 from mainstay.runner.config import Config
+from mainstay.runner.containers.engines import Engines
+from mainstay.runner.containers.watch import OWNER, remove
 from mainstay.runner.fetch import Fetcher
 from mainstay.runner.journal import Journals
 from mainstay.runner.keeper import Zygote, end_leftovers
@@ -59,7 +61,8 @@ async def open_premises(config: Config, server: str) -> Premises:
     """Make it all. Raises MainstayError, OSError."""
     data = config.data.resolve()
     lock_fd = lock(data, server)
-    for name in ("jobs", "caches", "tools"):
+    anew = not (data / "jobs").exists()
+    for name in ("jobs", "caches", "tools", "pipes"):
         (data / name).mkdir(exist_ok=True)
     owner = _identity(data)
     threads = Threads(THREADS_BESIDE + THREADS_PER_JOB * config.capacity)
@@ -80,6 +83,9 @@ async def open_premises(config: Config, server: str) -> Premises:
     trash.soon()
     await trees.open()
     offer(data / "tools")
+    contained = config.executor == "container"
+    engines = Engines(threads, config.engine, config.image if contained else None, config.open_containers)
+    await _sweep_containers(engines, owner, contained=contained, anew=anew)
     machine = Machine(
         name=config.name,
         owner=owner,
@@ -90,10 +96,12 @@ async def open_premises(config: Config, server: str) -> Premises:
         environment=environment.of_machine(os.environ),
         zygote=zygote,
         groups=groups,
-        executor=await threads.run(executors.detect, config.executor, hidden),
+        executor=await threads.run(executors.detect, None if contained else config.executor, hidden),
+        engines=engines,
         trees=trees,
         fetch=Fetcher(server),
         capture=Capture(),
+        pipes=data / "pipes",
         threads=threads,
         trash=trash,
     )
@@ -109,6 +117,16 @@ async def close_premises(premises: Premises) -> None:
     machine.groups.close()
     machine.capture.stop()
     os.close(premises.lock_fd)
+
+
+async def _sweep_containers(engines: Engines, owner: str, *, contained: bool, anew: bool) -> None:
+    """End what an earlier run left in containers. Raises BadInput when they are needed and there is no engine."""
+    if contained and (found := await engines.get()).engine is None:
+        raise BadInput(f"the executor container does not work here: {found.reason}")
+    if not anew:
+        engine = (await engines.get()).engine
+        if engine is not None:
+            await remove(engine, f"{OWNER}={owner}")
 
 
 def _identity(data: Path) -> str:

@@ -1,7 +1,7 @@
 """Which program runs a `run` script, and with which flags: exactly GitHub's."""
 
 import shlex
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +27,13 @@ class Script:
     argv: tuple[str, ...]
 
 
-def write(script: str, shell: str | None, folder: Path, label: str, path: str) -> Script:
-    """Write the script down. `path` is the PATH that programs are looked for in. Raises BadInput, OSError."""
-    template, ending = _template(shell, path)
+Find = Callable[[str], str | None]
+"""Where a program is, for the step; None: nowhere."""
+
+
+def write(script: str, shell: str | None, folder: Path, label: str, find: Find) -> Script:
+    """Write the script down. `find` tells which programs there are. Raises BadInput, OSError."""
+    template, ending = _template(shell, find)
     file = folder / f"step-{label}{ending}"
     text = script.replace("\r\n", "\n")
     file.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8", errors="surrogateescape")
@@ -37,12 +41,12 @@ def write(script: str, shell: str | None, folder: Path, label: str, path: str) -
         words = shlex.split(template)
     except ValueError as error:
         raise BadInput(f"the shell {template!r} cannot be read: {error}") from None
-    return Script(file, tuple(_program([word.replace("{0}", str(file)) for word in words], path)))
+    return Script(file, tuple(_program([word.replace("{0}", str(file)) for word in words], find)))
 
 
-def _template(shell: str | None, path: str) -> tuple[str, str]:
+def _template(shell: str | None, find: Find) -> tuple[str, str]:
     if not shell or not shell.strip():
-        return UNSPECIFIED if shutil.which("bash", path=path) else WITHOUT_BASH
+        return UNSPECIFIED if find("bash") else WITHOUT_BASH
     if shell.strip() in KNOWN:
         return KNOWN[shell.strip()]
     if "{0}" not in shell:
@@ -51,9 +55,9 @@ def _template(shell: str | None, path: str) -> tuple[str, str]:
     return shell, ".py" if Path(shlex.split(shell)[0]).name.startswith("python") else ""
 
 
-def _program(words: list[str], path: str) -> list[str]:
+def _program(words: list[str], find: Find) -> list[str]:
     """Machines with python3 and no python are common; a script for one runs with the other."""
     other = INSTEAD.get(words[0])
-    if other and not shutil.which(words[0], path=path) and shutil.which(other, path=path):
+    if other and not find(words[0]) and find(other):
         return [other, *words[1:]]
     return words

@@ -39,6 +39,8 @@ class Situation:
     """What steps wrote to GITHUB_PATH, the last first."""
     steps: dict[str, Json] = field(default_factory=dict)
     """The `steps` context."""
+    containers: dict[str, Json] = field(default_factory=dict)
+    """What the `job` context has of the job's containers: `container`, `services`."""
     failed: bool = False
     together: int | None = None
     """The group (`Step.together`) of the step that runs."""
@@ -80,7 +82,7 @@ class Situation:
             **self.contexts,
             "env": {**self.env, **self.outer_env, **(step_env or {})},
             "steps": self.steps,
-            "job": {"status": word, "container": {}, "services": {}},
+            "job": {"status": word, "container": {}, "services": {}, **self.containers},
         }
         return Scope(contexts, status=status, hash_files=self.hash_files)
 

@@ -13,10 +13,13 @@ MAX_BYTES = 16 << 20
 class StepFiles:
     """Those of one step, made empty before it starts."""
 
-    def __init__(self, folder: Path, label: str) -> None:
+    def __init__(self, folder: Path, label: str, mode: int = 0o644) -> None:
         self._paths = {kind: folder / f"{kind}-{label}" for kind in KINDS}
         for path in self._paths.values():
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            if mode != 0o644:
+                os.fchmod(fd, mode)
+            os.close(fd)
 
     @property
     def variables(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from mainstay.model.errors import BadInput, MainstayError
@@ -16,7 +17,7 @@ from mainstay.runner.actions.call import ActionFailed, Afterwards, Call, Keep, N
 from mainstay.runner.executors import JobPlace
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
-from mainstay.runner.processes import Processes, Run, StepPrograms
+from mainstay.runner.processes import Run, Starts, StepPrograms
 from mainstay.runner.rendering import Rendering
 from mainstay.runner.shelf import Shelf
 from mainstay.runner.situation import Situation
@@ -50,7 +51,7 @@ class Site:
     machine: Machine
     place: JobPlace
     output: Output
-    processes: Processes
+    processes: Starts
     situation: Situation
     rendering: Rendering
     files: Path
@@ -64,6 +65,12 @@ class Site:
     after: Callable[[Afterwards], None]
     left_s: Callable[[], float | None]
     """How long a step that runs although the job is to stop may take; None: as long as it likes."""
+    container: bool = False
+    """The steps run in a container: folders may be there that the machine does not have."""
+    beside: Starts | None = None
+    """Where the machine's own git can be run, when the steps run in a container."""
+    open_files: bool = False
+    """The steps run as a user who is not the runner's, nor root."""
 
 
 @dataclass(slots=True)
@@ -148,14 +155,15 @@ class StepRun:
         site, situation = self.site, self.site.situation
         plan = site.assignment.plan
         text = await self.site.rendering.text(self.step.run or "", self._scope())
-        files = StepFiles(site.files, self.label)
+        files = StepFiles(site.files, self.label, 0o666 if site.open_files else 0o644)
         env = situation.environment(
             self._env, {**files.variables, "GITHUB_ACTION": self.step.id or f"__run_{self.label}"}
         )
-        script = shells.write(text, self.step.shell or plan.shell, site.scripts, self.label, env["PATH"])
+        find = partial(site.processes.find, path=env["PATH"])
+        script = shells.write(text, self.step.shell or plan.shell, site.scripts, self.label, find)
         folder = self.step.working_directory or plan.working_directory or ""
         cwd = site.place.work / await self.site.rendering.text(folder, self._scope())
-        if not cwd.is_dir():
+        if not site.container and not cwd.is_dir():
             raise StepFailed(f"the working directory {folder} does not exist")
         heed_stop = situation.stop is None
         run = await site.processes.run(script.argv, env, cwd, limit_s=self._bounded(limit_s), heed_stop=heed_stop)
@@ -185,6 +193,7 @@ class StepRun:
                 lambda: site.situation.environment(self._env, {}),
                 site.place.work,
                 self._bounded(limit_s),
+                site.beside,
             ),
             say=site.output.say,
             hide=site.output.reading.hide,

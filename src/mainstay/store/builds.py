@@ -207,3 +207,16 @@ def open_in_group(tx: Tx, repository_id: int, group: str) -> list[int]:
         .order_by(builds.c.id)
     )
     return list(tx.conn.execute(query).scalars())
+
+
+def prioritise(tx: Tx, build_id: int, priority: int) -> int:
+    """Set a build's priority and shift its open jobs by the difference; give how many those are."""
+    before = select(builds.c.priority).where(builds.c.id == build_id).scalar_subquery()
+    moved = (
+        update(jobs)
+        .where(jobs.c.build_id == build_id, jobs.c.state.in_(OPEN))
+        .values(priority=jobs.c.priority + priority - before)
+    )
+    count = tx.conn.execute(moved).rowcount
+    tx.conn.execute(update(builds).where(builds.c.id == build_id).values(priority=priority))
+    return count

@@ -17,6 +17,7 @@ MESSAGE_BYTES = 4 << 20
 REQUEST_BYTES = 64 << 10
 """What people and their scripts send."""
 FORM_BYTES = 32 << 10
+FIELDS = 700
 
 
 def announced(request: Request) -> int | None:
@@ -69,12 +70,17 @@ async def checked(stream: AsyncIterator[bytes], digest: str | None) -> AsyncIter
 
 async def form(request: Request, limit_bytes: int = FORM_BYTES) -> dict[str, str]:
     """The fields of a form as pages send it. A field that is there twice keeps its last value."""
+    return dict(await pairs(request))
+
+
+async def pairs(request: Request) -> list[tuple[str, str]]:
+    """The same with every value of a field that is there several times, as boxes that are ticked are."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise BadInput("a form must be sent as application/x-www-form-urlencoded")
     body = await whole(request, limit_bytes)
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100, errors="strict"))
+        return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS, errors="strict")
     except ValueError:
         raise BadInput("the form cannot be read") from None
 

@@ -43,6 +43,23 @@ PASSED: Final = (
     "UV_OFFLINE",
 )
 """Passed on as they are, where they are set. LC_* as well."""
+ENGINE: Final = (
+    "XDG_RUNTIME_DIR",
+    "XDG_DATA_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_CERT_PATH",
+    "DOCKER_TLS_VERIFY",
+    "CONTAINER_HOST",
+    "CONTAINERS_CONF",
+    "CONTAINERS_STORAGE_CONF",
+    "REGISTRY_AUTH_FILE",
+)
+"""How podman and docker are reached: for runners, never for their jobs."""
 NAMES_FROM: Final = "MAINSTAY_RUNNER_PASS"
 """Names of more variables to pass on, between commas."""
 

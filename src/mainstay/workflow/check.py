@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from mainstay.model.errors import BadInput
-from mainstay.model.plan import Json, PlannedJob, Problem
+from mainstay.model.plan import Json, PlannedJob, Problem, Service
 from mainstay.workflow import asked, quarantine, yaml
 from mainstay.workflow.calls import with_calls
+from mainstay.workflow.container_options import read_options
 from mainstay.workflow.contexts import JobContexts
 from mainstay.workflow.detect import detect
 from mainstay.workflow.expressions import ExpressionError, injection_risks, parse_condition, references
@@ -174,6 +175,21 @@ def _job_findings(job: PlannedJob, path: str, legs: Sequence[JobInstance]) -> It
         what = "its container needs" if job.container is not None else "its services need"
         message = f"{what} podman or docker: it waits until a runner with the label container is connected"
         yield Finding(Verdict.RUNS, message, path, job.line)
+    for key, container in (("", job.container), *job.services.items()):
+        yield from _container(key, container, path, job.line)
+
+
+def _container(key: str, container: Service | None, path: str, line: int | None) -> Iterator[Finding]:
+    """Options that no runner passes on unless its owner said so."""
+    if container is None or "${{" in container.options:
+        return
+    what = f"the service {key}" if key else "the job's container"
+    try:
+        refused = read_options(container.options).refused
+    except BadInput as error:
+        refused = (error.message,)
+    for words in refused:
+        yield Finding(Verdict.DOES_NOT_RUN, f"options of {what}: {words}", path, line)
 
 
 def _powers(job: PlannedJob, path: str) -> Iterator[Finding]:

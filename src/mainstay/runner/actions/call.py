@@ -38,6 +38,12 @@ class Programs(Protocol):
     async def read(self, argv: Sequence[str], env: Mapping[str, str] = {}, cwd: Path | None = None) -> tuple[int, str]:
         """The exit code and what the program printed, 1 MiB at most; nothing goes into the log."""
 
+    def find(self, name: str) -> str | None:
+        """Where the next step would find a program; None: nowhere."""
+
+    async def pythons(self) -> list[str]:
+        """Programs that look like interpreters of Python, wherever the job can reach them."""
+
 
 class Keep(Protocol):
     """How an action keeps a bundle of files as an artifact of its attempt."""
@@ -121,10 +127,6 @@ class Call:
         """For work in threads, now and then. Raises ActionFailed when the job is to stop."""
         if self.situation.stop is not None and not self.late:
             raise ActionFailed("it was called off, because the job is to stop")
-
-    def path(self) -> str:
-        """The PATH that the next step would have."""
-        return self.situation.environment(self.env, {})["PATH"]
 
     def warn(self, message: str) -> None:
         """A warning on the build's page."""

@@ -21,7 +21,6 @@ DESCRIBE = (
     "import sys,sysconfig,platform;print(platform.python_version(),platform.python_implementation(),"
     "int(bool(sysconfig.get_config_var('Py_GIL_DISABLED'))))"
 )
-NAME = re.compile(r"python3?(?:\.\d+)?t?\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +95,12 @@ def _from_file(path: Path, name: str) -> str:
 async def _interpreters(call: Call) -> list[Interpreter]:
     """Every CPython of the machine: uv's list where there is uv, pyenv's versions, and what is on PATH."""
     places: dict[Path, None] = {}
-    path = call.path()
-    if shutil.which("uv", path=path):
+    if call.programs.find("uv"):
         command = ["uv", "python", "list", "--only-installed", "--output-format", "json", "--no-config"]
         code, text = await call.programs.read(command, cwd=call.temp)
         if code == 0:
             places.update(_from_uv(text))
-    places.update(dict.fromkeys(_from_folders(path)))
+    places.update(dict.fromkeys(map(Path, await call.programs.pythons())))
     found: dict[Path, Interpreter] = {}
     for place in places:
         real = place.resolve()
@@ -128,21 +126,6 @@ def _from_uv(text: str) -> dict[Path, None]:
     }
 
 
-def _from_folders(path: str) -> list[Path]:
-    root = os.environ.get("PYENV_ROOT") or str(Path.home() / ".pyenv")
-    folders = [*sorted(Path(root, "versions").glob("*/bin")), *map(Path, path.split(os.pathsep))]
-    found = []
-    for folder in folders:
-        if folder.name == "shims":
-            continue  # they stand for other interpreters, and only for those that are switched on
-        try:
-            names = sorted(name for name in os.listdir(folder) if NAME.match(name))
-        except OSError:
-            continue
-        found += [folder / name for name in names if os.access(folder / name, os.X_OK)]
-    return found
-
-
 def _best(machine: list[Interpreter], wanted: Wanted, *, prereleases: bool) -> Interpreter | None:
     """The newest that fits."""
     fitting = [
@@ -158,14 +141,14 @@ def _best(machine: list[Interpreter], wanted: Wanted, *, prereleases: bool) -> I
 async def _fetched(call: Call, wanted: Wanted) -> Interpreter | None:
     """What uv can bring, where the machine's owner lets it."""
     plain = re.fullmatch(r"3\.\d+(?:\.\d+)?t?", wanted.text)
-    if not plain or not shutil.which("uv", path=call.path()) or os.environ.get("UV_PYTHON_DOWNLOADS") == "never":
+    if not plain or not call.programs.find("uv") or os.environ.get("UV_PYTHON_DOWNLOADS") == "never":
         return None
     code = await call.programs.run(["uv", "python", "install", "--no-config", "--no-bin", wanted.text], cwd=call.temp)
     if code:
         return None
     code, text = await call.programs.read(["uv", "python", "find", "--no-config", wanted.text], cwd=call.temp)
     path = Path(text.strip())
-    if code or not path.is_file():
+    if code:
         return None
     code, text = await call.programs.read([str(path), "-I", "-c", DESCRIBE], cwd=call.temp)
     version = versions.exact(text.split()[0]) if code == 0 and text.split() else None
@@ -192,7 +175,7 @@ async def _use(call: Call, found: list[Interpreter]) -> None:
 
 async def _make(call: Call, interpreter: Interpreter, folder: Path) -> None:
     """A virtual environment with pip in it; not activated, so that tools see a plain Python."""
-    if shutil.which("uv", path=call.path()):
+    if call.programs.find("uv"):
         command = ["uv", "venv", "--quiet", "--seed", "--no-config", "--no-project", "--python", str(interpreter.path)]
         code = await call.programs.run([*command, str(folder)], cwd=call.temp)
         if code == 0:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 
 from mainstay.runner.actions.call import ActionFailed, Call, NotHere
 
@@ -12,7 +11,7 @@ async def setup_uv(call: Call) -> None:
 
     Outputs: uv-version, uv-path, uvx-path, cache-hit, venv.
     """
-    place = shutil.which("uv", path=call.path())
+    place = call.programs.find("uv")
     if place is None:
         raise ActionFailed("there is no uv on this runner; install the runner with its package uv")
     code, text = await call.programs.read(["uv", "--version"], cwd=call.temp)

@@ -1,5 +1,6 @@
 """What waits and what runs. Open jobs are few beside the history, and only they are read."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,20 +27,24 @@ class OpenJob:
     labels: tuple[str, ...]
     build_id: int
     number: int
+    repository_id: int
     repository: str
     commit: str
     ref: str
     since: datetime
     attempt: int | None
     runner: str | None
+    runner_id: int | None
     started_at: datetime | None
     queued_at: datetime | None
 
 
-def open_jobs(tx: Tx, state: JobState, limit: int, seen: frozenset[int] | None = None) -> list[OpenJob]:
+def open_jobs(
+    tx: Tx, state: JobState, limit: int, seen: frozenset[int] | None = None, ref: str | None = None
+) -> list[OpenJob]:
     """Open jobs in one state: the next ones first for queued jobs, the oldest first for others.
 
-    `seen`: only of these repositories.
+    `seen`: only of these repositories; `ref`: only of this branch or tag.
     """
     tries = attempts.alias("tries")
     newest = select(func.max(tries.c.number)).where(tries.c.job_id == jobs.c.id).correlate(jobs).scalar_subquery()
@@ -53,12 +58,14 @@ def open_jobs(tx: Tx, state: JobState, limit: int, seen: frozenset[int] | None =
             jobs.c.labels,
             jobs.c.build_id,
             builds.c.number.label("build_number"),
+            jobs.c.repository_id,
             repositories.c.name.label("repository"),
             builds.c.commit,
             builds.c.ref,
             jobs.c.changed_at,
             attempts.c.number.label("attempt"),
             attempts.c.runner,
+            attempts.c.runner_id,
             attempts.c.started_at,
             attempts.c.queued_at,
         )
@@ -70,6 +77,8 @@ def open_jobs(tx: Tx, state: JobState, limit: int, seen: frozenset[int] | None =
     )
     if seen is not None:
         query = query.where(jobs.c.repository_id.in_(sorted(seen)))
+    if ref is not None:
+        query = query.where(builds.c.ref == ref)
     # By build and id is how the index over states stands; by id alone SQLite reads the history until it has enough.
     order = (jobs.c.priority.desc(), jobs.c.id) if state is JobState.QUEUED else (jobs.c.build_id, jobs.c.id)
     return [_open_job(tuple(row)) for row in tx.conn.execute(query.order_by(*order))]
@@ -79,11 +88,13 @@ def _open_job(row: tuple[Any, ...]) -> OpenJob:
     return OpenJob(row[0], row[1], JobState(row[2]), row[3], row[4], tuple(row[5]), *row[6:])
 
 
-def counts(tx: Tx, seen: frozenset[int] | None = None) -> dict[JobState, int]:
-    """How many jobs are open, by state; with `seen` only those of these repositories."""
+def counts(tx: Tx, seen: frozenset[int] | None = None, ref: str | None = None) -> dict[JobState, int]:
+    """How many jobs are open, by state; with `seen` only those of these repositories, with `ref` of this branch."""
     query = select(jobs.c.state, func.count()).where(jobs.c.state.in_([state.value for state in OPEN]))
     if seen is not None:
         query = query.where(jobs.c.repository_id.in_(sorted(seen)))
+    if ref is not None:
+        query = query.join(builds, builds.c.id == jobs.c.build_id).where(builds.c.ref == ref)
     found = {JobState(row[0]): int(row[1]) for row in tx.conn.execute(query.group_by(jobs.c.state))}
     return {state: found.get(state, 0) for state in OPEN}
 
@@ -96,6 +107,46 @@ def counts_by_repository(tx: Tx) -> dict[int, dict[JobState, int]]:
         for row in tx.conn.execute(query.group_by(jobs.c.repository_id)):
             found.setdefault(row[0], {})[state] = int(row[1])
     return found
+
+
+def open_builds(
+    tx: Tx, states: Sequence[JobState], seen: frozenset[int] | None, ref: str | None, limit: int
+) -> list[tuple[int, int]]:
+    """Builds with jobs in these states, oldest first, each with its repository's id."""
+    query = select(jobs.c.build_id, jobs.c.repository_id).where(jobs.c.state.in_([state.value for state in states]))
+    if seen is not None:
+        query = query.where(jobs.c.repository_id.in_(sorted(seen)))
+    if ref is not None:
+        query = query.join(builds, builds.c.id == jobs.c.build_id).where(builds.c.ref == ref)
+    query = query.distinct().order_by(jobs.c.build_id).limit(limit)
+    return [(row.build_id, row.repository_id) for row in tx.conn.execute(query)]
+
+
+def repositories_of(tx: Tx, build_ids: Sequence[int]) -> dict[int, int]:
+    """The repositories of these builds, by build; those there are."""
+    query = select(builds.c.id, builds.c.repository_id).where(builds.c.id.in_(build_ids))
+    return {row.id: row.repository_id for row in tx.conn.execute(query)}
+
+
+def usual_seconds(tx: Tx, repository_id: int, last: int) -> dict[str, float]:
+    """How long jobs of a repository took that passed, by name: the middle of what is among its last passed ones."""
+    newest = (
+        select(jobs.c.id, jobs.c.name)
+        .where(jobs.c.repository_id == repository_id, jobs.c.state == JobState.PASSED.value)
+        .order_by(jobs.c.build_id.desc())
+        .limit(last)
+        .subquery()
+    )
+    query = (
+        select(newest.c.name, attempts.c.started_at, attempts.c.finished_at)
+        .join(attempts, attempts.c.job_id == newest.c.id)
+        .where(attempts.c.state == AttemptState.PASSED.value)
+    )
+    found: dict[str, list[float]] = {}
+    for row in tx.conn.execute(query):
+        if row.started_at is not None and row.finished_at is not None:
+            found.setdefault(row.name, []).append((row.finished_at - row.started_at).total_seconds())
+    return {name: statistics.median(spans) for name, spans in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

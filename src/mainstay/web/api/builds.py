@@ -106,6 +106,19 @@ async def rerun_build(request: Request, site: At, asker: Developer, build: Build
     return answer(shapes.RerunAnswer(list(names)))
 
 
+@router.post(
+    "/builds/{build}/priority",
+    responses=describe.gives(shapes.PriorityAnswer, "What was moved."),
+    openapi_extra=describe.takes(shapes.PriorityAsk),
+)
+async def prioritise_build(request: Request, site: At, asker: Developer, build: Build) -> Response:
+    """Let a build's jobs go before or after others of its repository. Below -500 they wait for all fresh work."""
+    ask = await body_of(request, shapes.PriorityAsk)
+    build_id = await site.engine.db.read(listing.build_id, build)
+    moved = await site.engine.prioritise_build(asker.actor, build_id, ask.priority)
+    return answer(shapes.PriorityAnswer(ask.priority, moved))
+
+
 def _story_of_build(tx: Tx, name: str) -> list[shapes.Happened]:
     line, _ = whole_build(tx, name)
     return [shaping.happened(event) for event in events.of_build(tx, line.head.id)]

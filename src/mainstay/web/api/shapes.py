@@ -399,6 +399,20 @@ class CancelAsk(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=500)] | None = None
 
 
+class PriorityAsk(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a build goes before or after others of its repository: 0 is usual, higher goes first."""
+
+    priority: Annotated[int, Meta(ge=-2000, le=2000)]
+
+
+class PriorityAnswer(Struct, frozen=True):
+    """What a new priority moved."""
+
+    priority: int
+    jobs: int
+    """Jobs of the build that have not ended."""
+
+
 class RerunAsk(Struct, frozen=True, forbid_unknown_fields=True):
     """Which jobs run again: all, those that failed, or one."""
 

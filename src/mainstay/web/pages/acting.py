@@ -49,6 +49,14 @@ async def who_may(request: Request, needed: Role) -> Identity:
     return person
 
 
+async def chosen_of(request: Request, name: str) -> tuple[dict[str, str], list[str]]:
+    """The fields of a form, and all values of one that may be there many times. `actor` has been called before."""
+    pairs = await bodies.pairs(request)
+    fields = dict(pairs)
+    check_form(request, request.cookies.get(COOKIE, ""), fields)
+    return fields, [value for key, value in pairs if key == name]
+
+
 def back_to(fields: dict[str, str], otherwise: str) -> Response:
     """Send the reader back to where the form stood; never to another site."""
     back = fields.get("back", "")

@@ -1,4 +1,4 @@
-"""Runners and the queue."""
+"""Runners: what they offer, what they run, how they fared; one of them with its last attempts."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +12,10 @@ from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import BadInput
 from mainstay.model.person import Role
 from mainstay.model.runner import Runner
-from mainstay.model.states import JobState
 from mainstay.store import runners as store
 from mainstay.store.database import Tx
 from mainstay.store.views import queue as views
-from mainstay.store.views.queue import Held, OpenJob
+from mainstay.store.views.queue import Held
 from mainstay.web.access import reader, sight_of
 from mainstay.web.options import address_of, site_of
 from mainstay.web.pages import marks
@@ -131,36 +130,3 @@ async def act(request: Request) -> Response:
         case other:
             raise BadInput(f"a runner can be drained, resumed or removed, not {other[:40]!r}")
     return RedirectResponse("/runners", 303)
-
-
-def _open(tx: Tx, seen: frozenset[int] | None) -> tuple[dict[JobState, list[OpenJob]], dict[JobState, int]]:
-    return {state: views.open_jobs(tx, state, SHOWN, seen) for state in views.OPEN}, views.counts(tx, seen)
-
-
-async def queue(request: Request) -> Response:
-    """What runs where, what comes next, what waits and why."""
-    viewer = await reader(request)
-    words, _ = speak(request)
-    found, counts = await site_of(request).engine.db.read(_open, sight_of(request))
-    return render(
-        request,
-        "queue.html",
-        viewer,
-        title=words.plain("Queue"),
-        live=("queue", "events"),
-        crumbs=(Crumb(words.plain("Queue"), "/queue"),),
-        found=[(state.value, found[state], counts[state]) for state in views.OPEN],
-        heading=_queue_heading(counts, words),
-        shown=SHOWN,
-    )
-
-
-def _queue_heading(counts: dict[JobState, int], words: Words) -> Markup:
-    if not any(counts.values()):
-        return words("Nothing runs and nothing waits")
-    return words(
-        "{running} running, {queued} queued, {waiting} waiting",
-        running=counts[JobState.RUNNING],
-        queued=counts[JobState.QUEUED],
-        waiting=counts[JobState.WAITING],
-    )

@@ -83,7 +83,11 @@
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const fresh = page.getElementById("main");
     if (!fresh) return;
+    // What was ticked stays ticked, wherever its row has moved to.
+    const boxes = () => main.querySelectorAll("input[type=checkbox][name]");
+    const ticks = new Map([...boxes()].map((box) => [box.name + " " + box.value, box.checked]));
     morph(main, fresh);
+    for (const box of boxes()) box.checked = ticks.get(box.name + " " + box.value) ?? box.defaultChecked;
     if (document.title !== page.title) document.title = page.title;
     tell(main);
     document.dispatchEvent(new Event("refreshed"));
