@@ -73,6 +73,23 @@ async def test_a_schedule_runs_once_when_it_is_due_and_once_after_an_absence(tmp
         [known] = await server.db.read(schedules.of_repository, 1)
         assert known.next_at == datetime(2026, 1, 5, 5, 30, tzinfo=UTC)
         assert known.last_at == clock.time
+        assert (known.build_id, known.told, known.missed) == (1, None, 3)
+
+
+async def test_a_schedule_is_started_out_of_turn_and_tells_why_it_made_nothing(tmp_path: Path) -> None:
+    async with engine(tmp_path, Clock()) as (server, _):
+        [known] = await server.db.read(schedules.of_repository, 1)
+        build = await server.start_schedule(Actor("ada"), "demo", known.source, known.cron)
+        assert await server.db.read(_events) == [("schedule", {"schedule": "30 5 * * *"})]
+        [after] = await server.db.read(schedules.of_repository, 1)
+        assert (after.build_id, after.next_at) == (build, known.next_at)
+        await server.db.write(schedules.replace, 1, {(".mainstay/gone.yml", "0 1 * * *"): None})
+        with pytest.raises(BadInput, match="no longer there"):
+            await server.start_schedule(Actor("ada"), "demo", ".mainstay/gone.yml", "0 1 * * *")
+        [after] = await server.db.read(schedules.of_repository, 1)
+        assert "no longer there" in (after.told or "")
+        with pytest.raises(NotFound):
+            await server.start_schedule(Actor("ada"), "demo", known.source, known.cron)
 
 
 async def test_a_schedule_that_leaves_the_workflow_file_is_gone(tmp_path: Path) -> None:

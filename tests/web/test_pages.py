@@ -64,7 +64,9 @@ def everything(f: Filling) -> None:
     f.artifact(1, HOSTILE, "none", 20_000_000)
     for kind in ("artifact", "coverage"):
         f.artifact(5, HOSTILE + kind, "none", 20_000_000, kind=kind, keep_until=NOON + timedelta(days=3))
-    f.schedule(hostile, HOSTILE, "0 3 * * *", next_at=None)
+    f.schedule(hostile, HOSTILE, "0 3 * * *", next_at=None, told=HOSTILE, missed=2)
+    f.schedule(hostile, HOSTILE, "*/10 * 1 1,7 *", next_at=NOON - timedelta(hours=1), build_id=1)
+    f.event("runner.failed", cause=HOSTILE)
     messages(f, demo, "demo")
     messages(f, hostile, HOSTILE)
     people.add(f.tx, "ada", f.now, full_name=HOSTILE[:100], role="admin")
@@ -85,6 +87,12 @@ PAGES = [
     "/?q=%3Cscript%3E",
     "/queue",
     "/runners",
+    "/runners/1",
+    "/runners/1?before=2",
+    "/runners/99",
+    "/schedules",
+    "/repositories/hostile/schedules",
+    "/repositories/never/schedules",
     "/sign-in",
     "/sign-in?code=mst_signin_old",
     "/repositories/demo",

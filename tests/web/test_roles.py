@@ -44,6 +44,9 @@ ROUTES: dict[str, Any] = {
     "GET /repositories/{name}": R,
     "POST /repositories/{name}/look": D,
     "GET /repositories/{name}/refs": R,
+    "GET /repositories/{name}/schedules": R,
+    "POST /repositories/{name}/schedules": D,
+    "GET /schedules": R,
     "GET /repositories/{name}/commits/{commit}": R,
     "GET /repositories/{name}/settings": M,
     "POST /repositories/{name}/settings": M,
@@ -68,6 +71,7 @@ ROUTES: dict[str, Any] = {
     "POST /mail/{token}": NOBODY,
     "GET /runners": R,
     "POST /runners/tokens": (SERVER, A),
+    "GET /runners/{runner:int}": R,
     "POST /runners/{runner:int}/{action}": (SERVER, A),
     "GET /queue": R,
     "POST /queue": D,
@@ -303,7 +307,7 @@ def test_who_has_too_little_is_refused_and_who_has_enough_is_not(village: Villag
         if mark in (NOBODY, SELF):
             continue
         needed, server = _needs(route)
-        about_one = "{" in route and not server
+        about_one = "{" in route and "{runner" not in route and not server
         for who in WHO:
             role = ROLE.get(who)
             enough = role is not None and role >= needed and (not server or who.startswith("server-"))

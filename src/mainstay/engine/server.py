@@ -279,6 +279,10 @@ class Engine:
         """Start a workflow by hand (`workflow_dispatch`); give the ids of its builds."""
         return await self.starts.by_hand(actor, name, workflow, ref, inputs or {})
 
+    async def start_schedule(self, actor: Actor, name: str, source: str, text: str) -> int:
+        """Start a schedule out of turn; give the id of its build."""
+        return await self.starts.scheduled_now(actor, name, source, text)
+
     async def drain_runner(self, actor: Actor, runner_id: int) -> None:
         """Let a runner take no new work."""
         await self.db.write(people.drain_runner, actor, runner_id, True, self.clock.now())

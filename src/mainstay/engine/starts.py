@@ -11,7 +11,7 @@ from mainstay.engine.repositories import Repositories
 from mainstay.engine.wake import Wake
 from mainstay.git.mirror import Mirror
 from mainstay.model.build import NewBuild
-from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.errors import BadInput, MainstayError, NotFound
 from mainstay.model.person import Actor
 from mainstay.model.plan import Json
 from mainstay.model.repository import Commit, Repository
@@ -22,6 +22,7 @@ from mainstay.workflow import cron
 from mainstay.workflow.contexts import dispatch_event, schedule_event
 from mainstay.workflow.triggers import TriggerEvent
 
+MISSED_COUNTED = 1000
 LONGEST_SLEEP_S = 3600.0
 """A clock that was set back or forth is noticed after this at the latest."""
 
@@ -85,9 +86,38 @@ class Starts:
 
     async def _start_due(self, scheduled: Scheduled, now: datetime) -> None:
         """Run a schedule once, however often it was missed, and move it on; a failure is told and not repeated."""
-        next_at = cron.next_after(cron.parse(scheduled.cron), now)
-        if not await self._database.write(schedules.ran, scheduled, now, next_at):
+        line = cron.parse(scheduled.cron)
+        if not await self._database.write(schedules.ran, scheduled, now, cron.next_after(line, now)):
             return
+        missed = 0 if scheduled.next_at is None else _missed(line, scheduled.next_at, now)
+        await self._start(
+            scheduled, (scheduled.next_at or now).isoformat(), f"scheduled: {scheduled.cron}", now, missed
+        )
+
+    async def scheduled_now(self, actor: Actor, name: str, source: str, text: str) -> int:
+        """Start a schedule out of turn; give the id of its build. Raises NotFound, BadInput with the reason."""
+        repository = await self._repositories.by_name(name)
+        scheduled = await self._database.read(schedules.find, repository.id, source, text)
+        if scheduled is None:
+            raise NotFound(f"{name} has no schedule {text[:200]!r} in {source[:200]!r}")
+        now = self._clock.now()
+        told = _Told(actor, f"{name}: {source} as scheduled ({text})", {})
+        occasion, cause = f"by {actor.name} {now.isoformat()}", f"the schedule {text} was started by {actor}"
+        build_id, reason = await self._start(scheduled, occasion, cause, now, scheduled.missed, told)
+        if build_id is None:
+            raise BadInput(f"nothing was started: {reason}")
+        return build_id
+
+    async def _start(
+        self,
+        scheduled: Scheduled,
+        occasion: str,
+        cause: str,
+        now: datetime,
+        missed: int,
+        told: "_Told | None" = None,
+    ) -> tuple[int | None, str | None]:
+        """Plan and store a schedule's build and keep what came of it: the build's id, or why there is none."""
         try:
             repository = await self._repositories.get(scheduled.repository_id)
             if repository.paused_at is not None:
@@ -96,10 +126,11 @@ class Starts:
             whole, commit = await self._commit(repository, mirror, None)
             event = TriggerEvent("schedule", whole, schedule=scheduled.cron)
             planned = await self._planner.planned(mirror, commit, event)
-        except Exception:
+        except Exception as error:
             log.exception("The schedule %s of %s could not be started", scheduled.cron, scheduled.source)
-            return
-        occasion = (scheduled.next_at or now).isoformat()
+            reason = error.message if isinstance(error, MainstayError) else f"{type(error).__name__}: {error}"
+            await self._database.write(schedules.came_of_it, scheduled, None, reason, missed)
+            return None, reason
         new = [
             NewBuild(
                 commit.sha,
@@ -108,13 +139,17 @@ class Starts:
                 "schedule",
                 plan,
                 schedule_event(scheduled.cron),
-                occasion=f"{scheduled.cron} {occasion}"[:100],
-                cause=f"scheduled: {scheduled.cron}",
+                occasion=f"{scheduled.cron} {occasion}"[-100:],
+                cause=cause,
             )
             for plan in planned.plans
             if plan.source == scheduled.source
         ]
-        await self._database.write(_store, repository.id, commit, new, now)
+        if not new:
+            reason = planned.passed_over.get(scheduled.source) or f"the file is no longer there at {whole}"
+            await self._database.write(schedules.came_of_it, scheduled, None, reason, missed)
+            return None, reason
+        return await self._database.write(_store_scheduled, scheduled, commit, new, now, missed, told), None
 
     async def refresh(self, repository: Repository, mirror: Mirror, commit: Commit) -> None:
         """Learn the schedules of a default branch's tip."""
@@ -164,6 +199,29 @@ class _Told:
     actor: Actor
     subject: str
     inputs: dict[str, Json]
+
+
+def _missed(line: cron.Cron, due: datetime, now: datetime) -> int:
+    """How many more times than once it was due by now, counted up to a limit."""
+    count, at = 0, cron.next_after(line, due)
+    while at is not None and at <= now and count < MISSED_COUNTED:
+        count, at = count + 1, cron.next_after(line, at)
+    return count
+
+
+def _store_scheduled(
+    tx: Tx,
+    scheduled: Scheduled,
+    commit: Commit,
+    new: list[NewBuild],
+    now: datetime,
+    missed: int,
+    told: _Told | None,
+) -> int | None:
+    made = _store(tx, scheduled.repository_id, commit, new, now, told)
+    reason = None if made else "a build of this commit and this time was there already"
+    schedules.came_of_it(tx, scheduled, made[0] if made else scheduled.build_id, reason, missed)
+    return made[0] if made else None
 
 
 def _store(

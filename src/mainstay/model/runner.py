@@ -14,6 +14,8 @@ class Runner:
     capacity: int
     executor: str
     version: str
+    system: str
+    """What it runs on, in words; empty where it did not say."""
     first_seen_at: datetime
     last_contact_at: datetime
     running: int = 0

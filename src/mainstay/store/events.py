@@ -1,6 +1,7 @@
 """The story: events are written once, in order, and wake those who watch."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -75,3 +76,10 @@ def since(tx: Tx, last_id: int, limit: int = 500) -> list[Event]:
 def last_id(tx: Tx) -> int:
     """The newest event's id, 0 when there is none."""
     return tx.conn.execute(select(events.c.id).order_by(events.c.id.desc()).limit(1)).scalar() or 0
+
+
+def last_of_kind(tx: Tx, kind: EventKind, since: datetime, among: int, limit: int) -> list[Event]:
+    """The newest events of a kind that happened since then, among so many of all kinds."""
+    newest = select(events).order_by(events.c.id.desc()).limit(among).subquery()
+    query = select(newest).where(newest.c.kind == kind.value, newest.c.at >= since).order_by(newest.c.id.desc())
+    return [_event(row) for row in tx.conn.execute(query.limit(limit))]

@@ -21,6 +21,7 @@ def _runner(row: Any, running: int, online_since: datetime) -> Runner:
         capacity=row.capacity,
         executor=row.executor,
         version=row.version,
+        system=row.system,
         first_seen_at=row.first_seen_at,
         last_contact_at=row.last_contact_at,
         running=running,
@@ -76,6 +77,13 @@ def all_of(tx: Tx, now: datetime, silent_s: float) -> list[Runner]:
     since = now - timedelta(seconds=silent_s)
     query = select(runners).where(runners.c.removed_at.is_(None)).order_by(runners.c.name)
     return [_runner(found, running.get(found.id, 0), since) for found in tx.conn.execute(query)]
+
+
+def one(tx: Tx, runner_id: int, now: datetime, silent_s: float) -> Runner:
+    """One runner. Raises NotFound."""
+    held = select(func.count()).where(attempts.c.runner_id == runner_id, attempts.c.state == "running")
+    found = row(tx, runner_id)
+    return _runner(found, int(tx.conn.execute(held).scalar_one()), now - timedelta(seconds=silent_s))
 
 
 def offered_labels(tx: Tx, since: datetime) -> list[frozenset[str]]:

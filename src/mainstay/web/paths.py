@@ -1,8 +1,8 @@
-"""Numbers in paths: rows of the database, which has an end."""
+"""Numbers in addresses: rows of the database, which has an end."""
 
 from starlette.requests import Request
 
-from mainstay.model.errors import NotFound
+from mainstay.model.errors import BadInput, NotFound
 
 HIGHEST = 1 << 53
 
@@ -13,3 +13,13 @@ def number(request: Request, name: str) -> int:
     if value >= HIGHEST:
         raise NotFound(f"there is no {name} with so high a number")
     return value
+
+
+def place(request: Request, name: str) -> int | None:
+    """The place in a list that a parameter names; None without one. Raises BadInput."""
+    value = request.query_params.get(name)
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit() and len(value) < 16):
+        raise BadInput("the place to go on from is not one that this page has given out")
+    return int(value)

@@ -39,6 +39,7 @@ refs = Table(
     Column("name", Text, primary_key=True),
     Column("commit", String(64), nullable=False),
     Column("moved_at", Moment, nullable=False),
+    Index(None, "repository_id", "moved_at"),
 )
 
 # Every ref move that was noticed.
@@ -73,7 +74,7 @@ commits = Table(
     Column("message", Text, nullable=False),
 )
 
-# Schedules of workflow files: when each was last and is next due.
+# Schedules of workflow files: when each was last and is next due, what came of it, how often it was missed.
 schedules = Table(
     "schedules",
     metadata,
@@ -82,4 +83,7 @@ schedules = Table(
     Column("cron", String(200), primary_key=True),
     Column("last_at", Moment),
     Column("next_at", Moment),
+    Column("build_id", Id),  # that the last start made; the build may have been deleted since
+    Column("told", Text),  # why the last start made none, in words
+    Column("missed", Integer, nullable=False, server_default="0"),
 )

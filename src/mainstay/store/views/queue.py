@@ -168,8 +168,8 @@ class Held:
     repository_id: int
 
 
-def last_of_runners(tx: Tx, runner_ids: Sequence[int], limit: int) -> dict[int, list[Held]]:
-    """The newest attempts of each of these runners, newest first."""
+def last_of_runners(tx: Tx, runner_ids: Sequence[int], limit: int, before: int | None = None) -> dict[int, list[Held]]:
+    """The newest attempts of each of these runners, newest first; with `before` those older than that one."""
     found: dict[int, list[Held]] = {}
     for runner_id in runner_ids:
         query = (
@@ -195,9 +195,29 @@ def last_of_runners(tx: Tx, runner_ids: Sequence[int], limit: int) -> dict[int, 
             .order_by(attempts.c.id.desc())
             .limit(limit)
         )
+        if before is not None:
+            query = query.where(attempts.c.id < before)
         found[runner_id] = [_held(tuple(row)) for row in tx.conn.execute(query)]
     return found
 
 
 def _held(row: tuple[Any, ...]) -> Held:
     return Held(row[0], row[1], row[2], AttemptState(row[3]), *row[4:])
+
+
+def spans_of_runner(
+    tx: Tx, runner_id: int, since: datetime, limit: int
+) -> list[tuple[datetime, datetime | None, AttemptState]]:
+    """When a runner's attempts began and ended (None: not yet) that did not end before then, and how."""
+    query = (
+        select(attempts.c.started_at, attempts.c.finished_at, attempts.c.state)
+        .where(attempts.c.runner_id == runner_id, attempts.c.started_at.is_not(None))
+        .order_by(attempts.c.id.desc())
+        .limit(limit)
+    )
+    rows = tx.conn.execute(query)
+    return [
+        (row.started_at, row.finished_at, AttemptState(row.state))
+        for row in rows
+        if row.finished_at is None or row.finished_at >= since
+    ]

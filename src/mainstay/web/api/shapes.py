@@ -159,6 +159,12 @@ class ScheduleShape(Struct, frozen=True):
     last_at: Time | None
     next_at: Time | None
     """null: it never comes."""
+    build: int | None
+    """Of the last start."""
+    told: str | None
+    """Why the last start made no build."""
+    missed: int
+    """Starts that were due while no server ran, before the last one."""
 
 
 class RunnerShape(Struct, frozen=True):

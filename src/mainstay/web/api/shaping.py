@@ -187,7 +187,8 @@ def artifact(row: Any, address: str) -> shapes.ArtifactShape:
 
 def schedule(found: Scheduled) -> shapes.ScheduleShape:
     """A schedule."""
-    return shapes.ScheduleShape(found.source, found.cron, moment(found.last_at), moment(found.next_at))
+    last, following = moment(found.last_at), moment(found.next_at)
+    return shapes.ScheduleShape(found.source, found.cron, last, following, found.build_id, found.told, found.missed)
 
 
 def runner(found: Runner) -> shapes.RunnerShape:

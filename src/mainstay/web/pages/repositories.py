@@ -31,6 +31,7 @@ from mainstay.web.pages.home import LOOKED_AT, branch_lines
 from mainstay.web.pages.marks import path_of
 from mainstay.web.pages.rendering import Crumb, render, speak
 from mainstay.web.pages.words import Words
+from mainstay.web.paths import place
 
 PAGE = 30
 FEW_BRANCHES = 10
@@ -93,7 +94,7 @@ async def repository(request: Request) -> Response:
     viewer = await reader(request)
     words, forms = speak(request)
     name, asked = request.path_params["name"], request.query_params
-    wanted, before, after = _filter(asked), _place(asked, "before"), _place(asked, "after")
+    wanted, before, after = _filter(asked), place(request, "before"), place(request, "after")
     view = await site_of(request).engine.db.read(_view, name, wanted, before, after)
     lines = view.page.lines
     tip = next((each.commit for each in view.refs if each.name == view.ref), None)
@@ -143,15 +144,6 @@ def _filter(asked: QueryParams) -> Filter:
     return Filter(asked.get("branch") or None, state, **texts)
 
 
-def _place(asked: QueryParams, key: str) -> int | None:
-    value = asked.get(key)
-    if not value:
-        return None
-    if not (value.isascii() and value.isdigit() and len(value) < 19):
-        raise BadInput("the place to go on from is not one that this page has given out")
-    return int(value)
-
-
 def _heading(view: View, words: Words, forms: Forms) -> Markup:
     standing = view.standing
     if standing is None or view.ref is None:
@@ -174,7 +166,7 @@ async def refs(request: Request) -> Response:
     viewer = await reader(request)
     words, forms = speak(request)
     name, asked = request.path_params["name"], request.query_params
-    tags, skip = asked.get("kind") == "tags", _place(asked, "skip") or 0
+    tags, skip = asked.get("kind") == "tags", place(request, "skip") or 0
     repository, found, count = await site_of(request).engine.db.read(_refs, name, tags, skip)
     path = path_of(name, "refs")
     kind = "kind=tags&" if tags else ""

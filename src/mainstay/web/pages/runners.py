@@ -1,7 +1,7 @@
 """Runners: what they offer, what they run, how they fared; one of them with its last attempts."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -10,8 +10,11 @@ from starlette.responses import RedirectResponse, Response
 from mainstay.engine.access import Identity
 from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import BadInput
+from mainstay.model.events import Event, EventKind
 from mainstay.model.person import Role
 from mainstay.model.runner import Runner
+from mainstay.model.states import AttemptState
+from mainstay.store import events
 from mainstay.store import runners as store
 from mainstay.store.database import Tx
 from mainstay.store.views import queue as views
@@ -19,14 +22,22 @@ from mainstay.store.views.queue import Held
 from mainstay.web.access import reader, sight_of
 from mainstay.web.options import address_of, site_of
 from mainstay.web.pages import marks
-from mainstay.web.pages.acting import form_of
+from mainstay.web.pages.acting import back_to, form_of
+from mainstay.web.pages.load import load
 from mainstay.web.pages.rendering import Crumb, render, speak
 from mainstay.web.pages.strip import Mark
 from mainstay.web.pages.words import Words
-from mainstay.web.paths import number
+from mainstay.web.paths import number, place
 
 SHOWN = 200
 HISTORY = 20
+PAGE = 50
+DAY = timedelta(days=1)
+SPANS = 3000
+"""Attempts of one runner that are looked at for its load over the day."""
+EVENTS = 2000
+FAILED = 3
+"""Local runners that could not be started, of the last day, told on top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +64,14 @@ class Row:
         return "offline" if not self.runner.online else "draining" if self.runner.draining else "online"
 
 
-def _read(tx: Tx, now: datetime, seen: frozenset[int] | None) -> tuple[list[Runner], dict[int, list[Held]]]:
+def _read(
+    tx: Tx, now: datetime, seen: frozenset[int] | None
+) -> tuple[list[Runner], dict[int, list[Held]], list[Event]]:
     found = store.all_of(tx, now, LEASE_S)
     held = views.last_of_runners(tx, [each.id for each in found[:SHOWN]], HISTORY)
     if seen is not None:
         held = {key: [each for each in some if each.repository_id in seen] for key, some in held.items()}
-    return found, held
+    return found, held, events.last_of_kind(tx, EventKind.RUNNER_FAILED, now - DAY, EVENTS, FAILED)
 
 
 async def runners(request: Request) -> Response:
@@ -70,7 +83,7 @@ async def runners(request: Request) -> Response:
 async def _page(request: Request, viewer: Identity | None, token: str | None) -> Response:
     words, forms = speak(request)
     site = site_of(request)
-    found, held = await site.engine.db.read(_read, site.engine.clock.now(), sight_of(request))
+    found, held, failed = await site.engine.db.read(_read, site.engine.clock.now(), sight_of(request))
     rows = [
         Row(each, tuple(held.get(each.id, ())), tuple(marks.of_attempts(held.get(each.id, ()), forms)))
         for each in found[:SHOWN]
@@ -83,6 +96,8 @@ async def _page(request: Request, viewer: Identity | None, token: str | None) ->
         live=("runners", "queue"),
         crumbs=(Crumb(words.plain("Runners"), "/runners"),),
         rows=rows,
+        failed=failed,
+        more=max(0, len(found) - SHOWN),
         heading=_heading(found, words),
         token=token,
         address=address_of(request),
@@ -105,6 +120,61 @@ def _heading(found: list[Runner], words: Words) -> Markup:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """One runner with what it did."""
+
+    runner: Runner
+    held: tuple[Held, ...]
+    older: int | None
+    spans: tuple[tuple[datetime, datetime | None, AttemptState], ...]
+
+
+def _one(tx: Tx, runner_id: int, before: int | None, now: datetime, seen: frozenset[int] | None) -> View:
+    found = store.one(tx, runner_id, now, LEASE_S)
+    held = views.last_of_runners(tx, [runner_id], PAGE, before).get(runner_id, [])
+    older = held[-1].attempt_id if len(held) == PAGE else None
+    if seen is not None:
+        held = [each for each in held if each.repository_id in seen]
+    return View(found, tuple(held), older, tuple(views.spans_of_runner(tx, runner_id, now - DAY, SPANS)))
+
+
+async def runner(request: Request) -> Response:
+    """One runner: what it is, how busy it was, its attempts."""
+    viewer = await reader(request, inside=True)
+    words, forms = speak(request)
+    engine = site_of(request).engine
+    runner_id = number(request, "runner")
+    before = place(request, "before")
+    view = await engine.db.read(_one, runner_id, before, engine.clock.now(), sight_of(request))
+    row = Row(view.runner, view.held, tuple(marks.of_attempts(view.held, forms)))
+    lost = sum(state in (AttemptState.LOST, AttemptState.BROKEN) for _, _, state in view.spans)
+    return render(
+        request,
+        "runner.html",
+        viewer,
+        title=view.runner.name,
+        live=("runners", "queue", f"runner:{runner_id}"),
+        crumbs=(Crumb(words.plain("Runners"), "/runners"), Crumb(view.runner.name, f"/runners/{runner_id}")),
+        row=row,
+        heading=_one_heading(row, words),
+        load=load([(start, end) for start, end, _ in view.spans], view.runner.capacity, engine.clock.now()),
+        attempts=len(view.spans),
+        lost=lost,
+        older=f"/runners/{runner_id}?before={view.older}" if view.older else None,
+        newest=f"/runners/{runner_id}" if before else None,
+    )
+
+
+def _one_heading(row: Row, words: Words) -> Markup:
+    text = {
+        "online": "{name} is online and runs {busy} of {places}",
+        "draining": "{name} takes no new work and still runs {busy} of {places}",
+        "offline": "{name} is offline",
+    }[row.state]
+    return words(text, name=row.runner.name, busy=row.runner.running, places=row.runner.capacity)
+
+
 async def new_token(request: Request) -> Response:
     """Make a token and show it this once."""
     person, fields = await form_of(request, Role.ADMIN)
@@ -117,7 +187,7 @@ async def new_token(request: Request) -> Response:
 
 async def act(request: Request) -> Response:
     """Drain, resume or remove a runner."""
-    person, _ = await form_of(request, Role.ADMIN)
+    person, fields = await form_of(request, Role.ADMIN)
     engine = site_of(request).engine
     runner_id = number(request, "runner")
     match request.path_params["action"]:
@@ -129,4 +199,5 @@ async def act(request: Request) -> Response:
             await engine.remove_runner(person.actor, runner_id)
         case other:
             raise BadInput(f"a runner can be drained, resumed or removed, not {other[:40]!r}")
-    return RedirectResponse("/runners", 303)
+    gone = request.path_params["action"] == "remove"
+    return RedirectResponse("/runners", 303) if gone else back_to(fields, "/runners")
