@@ -29,6 +29,8 @@ from mainstay.web.pages.words import Words
 
 SHOWN = 200
 """Jobs of one state that are read; what they have in common is one row."""
+ROWS = 60
+"""Rows of one state that are shown."""
 FEW = 3
 """Names of jobs in a row; more are counted."""
 LOOKED_BACK = 60
@@ -163,7 +165,7 @@ async def queue(request: Request) -> Response:
         found=[(state.value, view.rows[state], view.counts[state]) for state in views.OPEN],
         heading=_heading(view.counts, words),
         asked=asked,
-        shown=SHOWN,
+        rows_shown=ROWS,
         few=FEW,
         may_choose=viewer is not None and _may_somewhere(viewer),
         done=_done(request, words),

@@ -1,5 +1,6 @@
 """From a template and values to an answer: everything that all pages share."""
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from functools import cache
@@ -136,6 +137,12 @@ def _asset(name: str) -> tuple[bytes, str]:
     return body, hashlib.sha256(body).hexdigest()[:12]
 
 
+@cache
+def _packed(name: str) -> bytes:
+    """An asset made small, once. Pages are not: the size of a page must not tell of what is secret in it."""
+    return gzip.compress(_asset(name)[0], mtime=0)
+
+
 def asset_path(name: str) -> str:
     """An asset's path; it changes with its content, so browsers may keep it for ever."""
     return f"/assets/{_asset(name)[1]}/{name}"
@@ -148,7 +155,10 @@ async def asset(request: Request) -> Response:
         raise NotFound(f"there is no file {name[:80]!r} here")
     body, digest = _asset(name)
     kept = "public, max-age=31536000, immutable" if request.path_params["digest"] == digest else "no-cache"
-    return Response(body, headers={"Cache-Control": kept}, media_type=ASSETS[name])
+    headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body, headers["Content-Encoding"] = _packed(name), "gzip"
+    return Response(body, headers=headers, media_type=ASSETS[name])
 
 
 routes = [Route("/assets/{digest}/{name}", asset)]
