@@ -356,6 +356,22 @@ def test_nobody_reads_or_does_anything_without_signing_in(village: Village) -> N
         assert answer.status_code == 401, f"{route} answers nobody with {answer.status_code}"
 
 
+def test_builds_found_by_their_state_are_of_what_one_may_see(village: Village) -> None:
+    headers = {"Authorization": f"Bearer {village.keys['stranger']}"}
+
+    def also(f: Filling) -> None:
+        for name in ("second", "third"):
+            repository = f.repository(name)
+            f.build(repository, f.commit(repository, "x"), [JobRow(state="passed"), JobRow("b", "queued")])
+            people.give(f.tx, 1, repository, R)
+
+    village.site.fill(also)
+    for query in ("", "?state=passed", "?state=running", "?branch=main", "?state=running&branch=main"):
+        items = village.site.client.get(f"/api/v1/builds{query}", headers=headers).json()["items"]
+        assert {each["repository"] for each in items} <= {"second", "third"}, query
+        assert bool(items) != (query == "?state=passed"), query
+
+
 def test_a_hidden_repository_looks_like_one_that_is_not_there(village: Village) -> None:
     def words(path: str) -> tuple[int, str]:
         answer = village.site.client.get(path, headers={"Authorization": f"Bearer {village.keys['stranger']}"})

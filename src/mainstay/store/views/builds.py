@@ -1,5 +1,6 @@
 """Builds as lists and pages show them: found by keyset, newest first, with the states of their jobs."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -9,8 +10,11 @@ from sqlalchemy import ColumnElement, Select, func, select
 
 from mainstay.model.states import JobState
 from mainstay.store.database import Tx
+from mainstay.store.dialect import parts
 from mainstay.store.schema import attempts, builds, jobs, plans, repositories
 
+FEW = 50
+"""So many repositories are looked into one by one: somebody who sees few of many would else wait for a long walk."""
 WINDOW = 1000
 """How many builds are looked at at once when most of them may not be wanted."""
 
@@ -142,10 +146,10 @@ def candidates(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tuple[
 
 def _newest(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> list[int]:
     """The newest builds that fit everything but `holding`."""
-    if wanted.ref is None or len(wanted.repository_ids) == 1:
+    if len(wanted.repository_ids) == 1 or (wanted.ref is None and not 0 < len(wanted.repository_ids) <= FEW):
         query = _older(select(builds.c.id).where(*_conditions(wanted)), before, limit)
         return [row.id for row in tx.conn.execute(query)]
-    found: list[int] = []  # one look into the index over (repository, ref, id) each, instead of a walk over all builds
+    found: list[int] = []  # one look into an index over (repository, ..., id) each, instead of a walk over all builds
     for repository_id in wanted.repository_ids:
         found += _newest(tx, replace(wanted, repository_ids=(repository_id,)), before, limit)
     return sorted(found, reverse=True)[:limit]
@@ -167,10 +171,13 @@ def _by_job_state(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tup
     """The builds are found through their jobs, by the indexes over their states."""
     size = WINDOW if wanted.narrow else limit
     found: set[int] = set()
-    for state in _values(wanted.holding):  # one look each: asked for several at once SQLite reads all jobs by build
+    few = 0 < len(wanted.repository_ids) <= FEW
+    scopes = [(each,) for each in wanted.repository_ids] if few else [wanted.repository_ids]
+    # One look each: asked for several states or repositories at once SQLite reads all jobs by build.
+    for state, scope in itertools.product(_values(wanted.holding), scopes):
         query = select(jobs.c.build_id).where(jobs.c.state == state)
-        if len(wanted.repository_ids) == 1:
-            query = query.where(jobs.c.repository_id == wanted.repository_ids[0])
+        if scope:  # Also where they are many: what somebody may not see must not be found.
+            query = query.where(jobs.c.repository_id.in_(scope))
         if before is not None:
             query = query.where(jobs.c.build_id < before)
         query = query.distinct().order_by(jobs.c.build_id.desc()).limit(size)
@@ -179,9 +186,11 @@ def _by_job_state(tx: Tx, wanted: Wanted, before: int | None, limit: int) -> tup
     rest = ids[-1] if len(ids) == size else None
     if not wanted.narrow or not ids:
         return ids, rest
-    window = query.subquery()
-    kept = select(builds.c.id).join(window, window.c.build_id == builds.c.id).where(*_conditions(wanted))
-    return _cut(sorted((row.id for row in tx.conn.execute(kept)), reverse=True), limit, rest)
+    kept: list[int] = []
+    for part in parts(ids):
+        fitting = select(builds.c.id).where(builds.c.id.in_(part), *_conditions(wanted))
+        kept.extend(tx.conn.execute(fitting).scalars())
+    return _cut(sorted(kept, reverse=True), limit, rest)
 
 
 def _cut(found: list[int], limit: int, rest: int | None) -> tuple[list[int], int | None]:
