@@ -120,8 +120,10 @@ class Starts:
         """Plan and store a schedule's build and keep what came of it: the build's id, or why there is none."""
         try:
             repository = await self._repositories.get(scheduled.repository_id)
-            if repository.paused_at is not None:
-                return
+            if repository.paused_at is not None and told is None:  # A person may still start it.
+                reason = "the repository is paused"
+                await self._database.write(schedules.came_of_it, scheduled, None, reason, missed)
+                return None, reason
             mirror = self._repositories.mirrors.of(repository.id)
             whole, commit = await self._commit(repository, mirror, None)
             event = TriggerEvent("schedule", whole, schedule=scheduled.cron)

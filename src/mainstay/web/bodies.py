@@ -70,10 +70,10 @@ async def checked(stream: AsyncIterator[bytes], digest: str | None) -> AsyncIter
 
 async def form(request: Request, limit_bytes: int = FORM_BYTES) -> dict[str, str]:
     """The fields of a form as pages send it. A field that is there twice keeps its last value."""
-    return dict(await pairs(request))
+    return dict(await pairs(request, limit_bytes))
 
 
-async def pairs(request: Request) -> list[tuple[str, str]]:
+async def pairs(request: Request, limit_bytes: int = FORM_BYTES) -> list[tuple[str, str]]:
     """The same with every value of a field that is there several times, as boxes that are ticked are."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
