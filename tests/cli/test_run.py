@@ -76,6 +76,22 @@ def test_uncommitted_changes_are_tested_and_nothing_is_written_into_the_folder(m
     assert sorted(path.relative_to(project) for path in project.rglob("*")) == before
 
 
+def test_a_shallow_clone_is_run_with_the_history_that_it_has(mainstay: Run, project: Path, tmp_path: Path) -> None:
+    script = "git log --format=%s && git describe --always"
+    text = f"on: push\njobs:\n  a:\n    runs-on: linux\n    steps:\n      - run: {script}\n"
+    (project / ".github" / "workflows" / "ci.yml").write_text(text)
+    committed(project)
+    (project / "value").write_text("43\n")
+    subprocess.run(
+        ["git", "-C", project, "-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qam", "y"], check=True
+    )
+    subprocess.run(["git", "clone", "-q", "--depth", "1", project.as_uri(), tmp_path / "clone"], check=True)
+    ran = mainstay("run", str(tmp_path / "clone"), "--executor", "process")
+    assert ran.code == 0, ran.out
+    assert "\ny\n" in ran.out
+    assert "\nx\n" not in ran.out
+
+
 def test_a_dry_run_says_what_would_run_and_runs_nothing(mainstay: Run, project: Path, tmp_path: Path) -> None:
     ran = mainstay("run", str(project), "--dry-run", "--json")
     found = ran.json["items"][0]
@@ -172,6 +188,41 @@ jobs:
     container: python:3
     steps: [{run: echo never}]
 """
+
+
+MEASURED = """\
+on: push
+jobs:
+  measure:
+    runs-on: ubuntu-latest
+    steps:
+      - shell: python
+        run: |
+          import sqlite3
+          db = sqlite3.connect(".coverage.one")
+          db.execute("create table file (id integer primary key, path text unique)")
+          db.execute("insert into file values (1, '/data/trees/5/9/work/src/a.py'), (2, '/usr/lib/b.py')")
+          db.commit()
+      - uses: actions/upload-artifact@v4
+        with: {name: measured, path: .coverage.*, include-hidden-files: true}
+  combine:
+    needs: measure
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/download-artifact@v4
+        with: {pattern: measured*, merge-multiple: true}
+      - shell: python
+        run: |
+          import os, sqlite3
+          paths = [path for path, in sqlite3.connect(".coverage.one").execute("select path from file order by id")]
+          assert paths == [os.environ["GITHUB_WORKSPACE"] + "/src/a.py", "/usr/lib/b.py"], paths
+"""
+
+
+def test_coverage_that_another_job_measured_is_of_the_files_here(mainstay: Run, project: Path) -> None:
+    (project / ".github" / "workflows" / "ci.yml").write_text(MEASURED)
+    ran = mainstay("run", str(project), "--executor", "process")
+    assert ran.code == 0, ran.out
 
 
 def test_artifacts_are_passed_from_job_to_job_without_a_server(mainstay: Run, project: Path) -> None:

@@ -68,7 +68,7 @@ async def _bring_head(root: Path, mirror: Path) -> tuple[str | None, str]:
     if found.exit_code:
         return None, ref
     wanted = (f"+HEAD:{HEAD}", "+refs/tags/*:refs/tags/*")
-    options = ("--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--update-head-ok")
+    options = ("--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--update-head-ok", "--update-shallow")
     await git.run("fetch", *options, str(root), *wanted, git_dir=mirror, timeout_s=ADD_S)
     return found.text, ref
 

@@ -21,14 +21,16 @@ class Refs:
     """Whole name to its object and, for an annotated tag, the commit behind it (when packed)."""
     state: tuple[tuple[str, int], ...]
     """Folders and files read, with their times: equal as long as no ref has moved."""
+    shallow: str = ""
+    """The commits at which the history of a mirror of a shallow clone ends, a line each."""
 
 
 def read_refs(mirror: Path, known: Refs | None = None) -> Refs:
     """The branches and tags of a bare mirror, loose and packed. `known` is given back when nothing has moved."""
     if known is not None and known.state and all(_time(path) == time for path, time in known.state):
         return known
-    packed = mirror / "packed-refs"
-    state = [(str(packed), _time(str(packed)))]
+    packed, shallow = mirror / "packed-refs", mirror / "shallow"
+    state = [(str(packed), _time(str(packed))), (str(shallow), _time(str(shallow)))]
     values: dict[str, tuple[str, str | None]] = {}
     last = ""
     for line in _lines(packed):
@@ -46,7 +48,7 @@ def read_refs(mirror: Path, known: Refs | None = None) -> Refs:
                 if not name.endswith(".lock") and len(value) in (40, 64):
                     values[str(Path(folder, name).relative_to(mirror))] = (value, None)
     wanted = {name: value for name, value in values.items() if name.startswith((HEADS, TAGS))}
-    return Refs(wanted, tuple(sorted(set(state))))
+    return Refs(wanted, tuple(sorted(set(state))), "".join(f"{line}\n" for line in _lines(shallow)))
 
 
 def write_private(folder: Path, stores: tuple[Path, ...], sha256: bool) -> None:
@@ -90,6 +92,8 @@ def write_commit(folder: Path, index: Path, commit: str, ref: str, refs: Refs) -
         ("origin/packed-refs", _packed(values)),
     ):
         (folder / name).write_text(text, encoding="utf-8", errors="surrogateescape")
+    for name in ("shallow", "origin/shallow") if refs.shallow else ():
+        (folder / name).write_text(refs.shallow)
     (folder / "index").write_bytes(index.read_bytes())
 
 

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mainstay.model.errors import MainstayError
+from mainstay.runner.actions import coverage_paths
 from mainstay.runner.actions.call import ActionFailed, Call
 from mainstay.runner.actions.places import inside
 from mainstay.runner.unpack import unpack_zip
@@ -35,6 +36,7 @@ async def download(call: Call) -> None:
     apart = not name and not call.flag("merge-multiple", default=False)
     for artifact in chosen:
         await _take(call, artifact, root, (*below, artifact.name) if apart else below)
+    await coverage_paths.mend(call, root.joinpath(*below))
     call.outputs["download-path"] = str(root.joinpath(*below))
     if not chosen:
         call.warn("this build has no artifacts so far" if pattern == "*" else f"no artifact has a name like {pattern}")
