@@ -235,6 +235,21 @@ def test_alls_green_passes_over_what_no_runner_here_could_decide(bench: Bench) -
     assert bench.run(Step(uses=uses, inputs={"jobs": red}))[0].state == "failed"
 
 
+def test_changed_files_are_told_by_groups(bench: Bench) -> None:
+    bench.commit({"src/a.py": "1", "docs/b.md": "1", "docs/c.txt": "1"})
+    groups = "src:\n- src/**\ndocs:\n- docs/**\n- '!**/*.txt'\nci:\n- .github/**\n"
+    finish, record = bench.run(
+        Step(uses="tj-actions/changed-files@v47", id="c", inputs={"files_yaml": groups}),
+        Step(run="echo ${{ steps.c.outputs.src_any_changed }} ${{ steps.c.outputs.ci_any_changed }}"),
+        Step(run="echo ${{ steps.c.outputs.docs_all_changed_files }} / ${{ steps.c.outputs.changed_keys }}"),
+        Step(uses="tj-actions/changed-files@v47", id="d", inputs={"files": "src/**", "separator": ","}),
+        Step(run="echo ${{ steps.d.outputs.any_changed }} ${{ steps.d.outputs.other_changed_files }}"),
+    )
+    assert finish.state == "passed", record.log.decode()
+    assert b"\ntrue false\ndocs/b.md / src docs\n" in record.log
+    assert record.log.endswith(b"\ntrue docs/b.md,docs/c.txt\n")
+
+
 def test_alls_green_decides_over_the_needed_jobs(bench: Bench) -> None:
     jobs = '{"a": {"result": "success"}, "b": {"result": "skipped"}}'
     finish, _ = bench.run(Step(uses="re-actors/alls-green@release/v1", inputs={"jobs": jobs, "allowed-skips": "b"}))

@@ -17,12 +17,12 @@ async def paths_filter(call: Call) -> None:
     Outputs: per filter `true` or `false` and NAME_count, NAME_files; `changes`, a JSON list of the names.
     """
     filters = _filters(call)
-    changed = await _changed(call)
+    changed = await changed_paths(call, call.input("base"))
     listing = call.input("list-files", "none")
     every = call.input("predicate-quantifier", "some") == "every"
     hits = []
     for name, patterns in filters.items():
-        files = [path for path in changed if _fits(patterns, path, every=every)]
+        files = [path for path in changed if fits(patterns, path, every=every)]
         call.outputs.update({name: str(bool(files)).lower(), f"{name}_count": str(len(files))})
         if listing != "none":
             call.outputs[f"{name}_files"] = _listed(files, listing)
@@ -39,12 +39,17 @@ def _filters(call: Call) -> dict[str, list[str]]:
             text = (call.place.work / text.strip()).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
             raise ActionFailed(f"the file of filters cannot be read: {error}") from None
+    return named_patterns(text, "filters")
+
+
+def named_patterns(text: str, what: str) -> dict[str, list[str]]:
+    """Names with lists of patterns, as YAML. Raises ActionFailed."""
     try:
         found = yaml.as_json(yaml.parse(text).root)
     except yaml.BrokenYaml as error:
-        raise ActionFailed(f"filters, line {error.line}: {error.message}") from None
+        raise ActionFailed(f"{what}, line {error.line}: {error.message}") from None
     if not isinstance(found, dict):
-        raise ActionFailed("filters must be names with lists of patterns")
+        raise ActionFailed(f"{what} must be names with lists of patterns")
     return {str(name): [str(each) for each in _flat(value)] for name, value in found.items()}
 
 
@@ -56,7 +61,8 @@ def _flat(value: Json) -> list[Json]:
     return [value]
 
 
-def _fits(patterns: list[str], path: str, *, every: bool) -> bool:
+def fits(patterns: list[str], path: str, *, every: bool) -> bool:
+    """Whether a path is meant by the patterns: by one of them (a later `!` takes it away), or by every one."""
     try:
         if every:
             return all(Filter([pattern]).matches(path) for pattern in patterns)
@@ -65,10 +71,9 @@ def _fits(patterns: list[str], path: str, *, every: bool) -> bool:
         raise ActionFailed(f"filters: {error}") from None
 
 
-async def _changed(call: Call) -> list[str]:
+async def changed_paths(call: Call, base: str) -> list[str]:
     """The files that differ from the base: the pushed-from commit, the pull request's base, or the commit before."""
     event = call.situation.contexts["github"]["event"]
-    base = call.input("base")
     before = event.get("before") if isinstance(event, dict) else None
     pull = event.get("pull_request", {}).get("base", {}).get("sha") if isinstance(event, dict) else None
     tries = [base, f"origin/{base}" if base else "", pull, before if before != NONE else "", "HEAD^"]
