@@ -223,3 +223,21 @@ def test_one_crash_among_several_runs_is_not_hidden_by_the_others(project: Path)
     run(project, sys.executable, "-m", "pytest", "-q", "test_p.py")
     run(project, sys.executable, "-m", "pytest", "-q", "test_crash.py")
     assert not gather(project / "reports", project / "all.jsonl", str).complete
+
+
+@pytest.mark.parametrize(
+    ("command", "only", "ran"),
+    [
+        (("pytest", "-q", "test_p.py"), ["test_p.py::test_bad", "test_p.py::test_with[b]"], None),
+        (("pytest", "-q", "test_p.py", "-n", "2"), ["test_p.py::test_bad", "test_p.py::test_with[b]"], None),
+        (("unittest", "test_u"), ["test_u.T.test_bad"], None),
+        (("pytest", "-q", "test_p.py"), ["test_p.py::test_gone"], []),
+    ],
+)
+def test_a_run_can_be_limited_to_some_tests(
+    project: Path, command: tuple[str, ...], only: list[str], ran: list[str] | None
+) -> None:
+    (project / "reports" / "only.json").write_text(json.dumps(only))
+    done = run(project, sys.executable, "-m", *command)
+    assert sorted(outcomes(project)) == (only if ran is None else ran)
+    assert done.returncode == (1 if ran is None else 5)

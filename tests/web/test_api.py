@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from mainstay.model.person import Actor
-from mainstay.store.schema import plans
+from mainstay.model.plan import Plan, Quarantined
+from mainstay.store import plans
+from mainstay.store.schema import builds
 from mainstay.web.artifacts import disposition
 from tests.web.conftest import API_TOKEN, RUNNER_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
@@ -403,15 +405,14 @@ def _refs(value: Any) -> list[str]:
 
 
 def test_the_quarantine_of_the_default_branch_is_listed_with_its_tests(site: Site) -> None:
-    entry = {"test": "t.py::*", "reason": "races", "expires": "2026-11-01", "owner": None, "path": "q.yml", "line": 2}
+    plan = Plan("tests", "x", quarantine=(Quarantined("t.py::*", "races", "2026-11-01", None, "q.yml", 2),))
 
     def fill(f: Filling) -> None:
         repository = f.repository("demo")
         sha = f.commit(repository, "x")
         f.ref(repository, "main", sha)
         f.build(repository, sha, [JobRow(state="failed", tests=[TestRow("t.py::a", "failed"), TestRow("u.py::b")])])
-        plan = {"workflow": "tests", "source": "x", "jobs": [], "problems": [], "quarantine": [entry]}
-        f.conn.execute(plans.update().values(body=plan))
+        f.conn.execute(builds.update().values(plan=plans.keep(f.tx, plan)))
 
     site.fill(fill)
     [found] = site.api("GET", "/repositories/demo/quarantine").json()["items"]

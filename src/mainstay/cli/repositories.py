@@ -37,6 +37,14 @@ supersede_option = click.option(
 )
 
 
+bisect_option = click.option(
+    "--bisect/--no-bisect",
+    default=None,
+    help="Whether skipped commits are tested by halving, with the failing tests only, when a branch goes red. On at"
+    " first.",
+)
+
+
 @click.group()
 def repo() -> None:
     """Watch repositories: add, list, show, set, remove, key, webhook.
@@ -160,6 +168,7 @@ def _print_repository(found: Any) -> None:
         ("poll every", terminal.duration(found["poll_s"])),
         ("supersede", "yes" if found.get("supersede") else "no"),
         ("public", "yes" if found.get("public") else "no"),
+        ("bisect", "yes" if found.get("bisect") else "no"),
         ("last look", terminal.ago(found.get("seen_at"))),
     ]
     if found.get("paused_at"):
@@ -188,6 +197,7 @@ def _print_repository(found: Any) -> None:
     help="Whether everybody may read it, without signing in. For its administrators.",
 )
 @click.option("--pause/--resume", "paused", default=None, help="Whether pushes and schedules start nothing for now.")
+@bisect_option
 @json_option
 @client_command
 def change(server: Server, name: str, url: str | None, as_json: bool, **how: Any) -> None:

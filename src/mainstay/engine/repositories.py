@@ -18,7 +18,7 @@ from mainstay.store.database import Database, Tx
 from mainstay.store.seal import Seal
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede", "public", "paused"})
+CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede", "public", "paused", "bisect"})
 MAX_PATTERNS = 100
 
 

@@ -14,9 +14,11 @@ from mainstay.engine.caches import Caches
 from mainstay.engine.channels import Channels
 from mainstay.engine.clock import Clock, SystemClock
 from mainstay.engine.commits import Commits
+from mainstay.engine.culprits import Culprits
 from mainstay.engine.delivering import Delivering
 from mainstay.engine.dispatch import Dispatch
 from mainstay.engine.enrol import LOG_LIMIT_BYTES
+from mainstay.engine.figures import Figures
 from mainstay.engine.fleet import Fleet, Local
 from mainstay.engine.housekeeping import Housekeeping
 from mainstay.engine.intake import Intake
@@ -102,7 +104,8 @@ class Engine:
         self.channels = Channels(database, seal, self.clock, config.outlet)
         self.upkeep = Upkeep(database, self.clock, self.wake)
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
-        self.tally = Tally(database, self.wake)
+        self.figures = Figures(database, self.wake)
+        self.culprits = Culprits(database, self.repositories, self.clock, self.wake)
         self.fleet: Fleet | None = None
 
     @classmethod
@@ -131,7 +134,8 @@ class Engine:
         self.loops.start("mail", self.delivering.mail_loop)
         self.loops.start("chats", self.delivering.chat_loop)
         self.loops.start("webhooks", self.delivering.webhook_loop)
-        self.loops.start("tally", self.tally.loop)
+        self.loops.start("figures", self.figures.loop)
+        self.loops.start("culprits", self.culprits.loop)
         self.loops.start("packing", self.housekeeping.pack_loop)
         self.loops.start("retention", self.housekeeping.retention_loop)
 

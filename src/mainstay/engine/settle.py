@@ -13,7 +13,7 @@ from mainstay.model.changes import AddJob, Change, FillJob, NewJob, Tell
 from mainstay.model.events import Event, EventKind
 from mainstay.model.job import Job
 from mainstay.model.states import ENDED_BUILD, ENDED_JOB, BuildState, JobState
-from mainstay.store import builds, changes, events, jobs, plans, reports
+from mainstay.store import breaks, builds, changes, events, jobs, plans, reports
 from mainstay.store.builds import BuildRow
 from mainstay.store.database import Tx
 
@@ -121,6 +121,7 @@ def _tell_end(tx: Tx, row: BuildRow, state: BuildState, now: datetime, cause: st
     events.add(tx, [event])
     # What people are told follows from it, but not here: no build waits for messages.
     reports.judge_later(tx, row.repository_id, row.ref, row.id, now)
+    breaks.look_later(tx, row.id, row.ref, row.event)
 
 
 def _tell(kind: EventKind, repository_id: int, build_id: int, job_id: int, now: datetime, cause: str) -> Tell:

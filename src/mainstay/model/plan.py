@@ -153,6 +153,8 @@ class PlannedJob:
     line: int | None = None
     call: str | None = None
     """For a job of a called workflow: the key of the `Call` in the plan that it belongs to."""
+    only_tests: tuple[str, ...] = ()
+    """Names of the tests that its runs of pytest and unittest are to be limited to; empty: none are left out."""
     unsupported: str | None = None
     """Why it cannot be run here at all, in words; it is then neutral. None: it can."""
 

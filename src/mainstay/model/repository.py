@@ -48,6 +48,8 @@ class Repository:
     paused_at: datetime | None = None
     """Since when it is paused: neither pushes nor schedules start anything. None: it is not."""
     paused_by: str | None = None
+    bisect: bool = True
+    """Whether commits that were skipped are tested by halving when its branch goes red."""
 
     @property
     def address(self) -> str | None:

@@ -295,6 +295,8 @@ class Job:
         where = folders.place(place.tree, machine, assignment)
         github = contexts.github(assignment, where.work, folders.event, machine.server)
         folders.event.write_bytes(msgspec.json.encode(github["event"]))
+        if assignment.plan.only_tests:
+            (folders.tests / "only.json").write_bytes(msgspec.json.encode(assignment.plan.only_tests))
         runner = contexts.runner(machine.name, folders.runner_temp, folders.tool_cache)
         env = environment.of_job(machine.environment, assignment, where, machine.caches, machine.tools, folders.tests)
         situation = Situation(

@@ -166,7 +166,9 @@ def built_commits(tx: Tx, repository_id: int, commits: Iterable[str]) -> set[str
     found: set[str] = set()
     for start in range(0, len(wanted), 500):
         query = select(builds.c.commit).where(
-            builds.c.repository_id == repository_id, builds.c.commit.in_(wanted[start : start + 500])
+            builds.c.repository_id == repository_id,
+            builds.c.event != "bisect",
+            builds.c.commit.in_(wanted[start : start + 500]),
         )
         found.update(tx.conn.execute(query).scalars())
     return found

@@ -33,6 +33,7 @@ def _repository(row: Any) -> Repository:
         next_poll_at=row.next_poll_at,
         paused_at=row.paused_at,
         paused_by=row.paused_by,
+        bisect=row.bisect,
     )
 
 
@@ -58,6 +59,12 @@ def add(tx: Tx, repository: Repository, now: datetime) -> Repository:
         .returning(repositories.c.id)
     ).scalar_one()
     return get(tx, key)
+
+
+def may_bisect(tx: Tx, repository_id: int) -> bool:
+    """Whether commits that were skipped may be tested when a branch goes red: not while it is paused."""
+    query = select(repositories.c.bisect).where(repositories.c.id == repository_id, repositories.c.paused_at.is_(None))
+    return bool(tx.conn.execute(query).scalar())
 
 
 def get(tx: Tx, repository_id: int) -> Repository:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import _mainstay_reports as reports  # type: ignore[import-not-found]
+import pytest
 
 SEVERITY = {"passed": 0, "skipped": 1, "error": 2, "failed": 3}
 
@@ -20,8 +21,37 @@ def pytest_configure(config: Any) -> None:
     with suppress(Exception):
         _hide_from_header(config)
         folder = None if hasattr(config, "workerinput") else reports.claim()
+        choose(config, folder)
         if folder:
             config.pluginmanager.register(Recorder(folder), "mainstay-recorder")
+
+
+def choose(config: Any, folder: str | None) -> None:
+    """Limit the run to the tests that are wanted; workers of xdist are told by the controller."""
+    told = getattr(config, "workerinput", {}).get("mainstay_only")
+    names = reports.only(folder) if folder else told
+    if names is not None:
+        config.pluginmanager.register(Chooser(frozenset(names)), "mainstay-chooser")
+
+
+class Chooser:
+    """Leaves out the tests that nobody asks for."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
+        """All tests are known: the others are deselected."""
+        left_out = [item for item in items if item.nodeid not in self._names]
+        items[:] = [item for item in items if item.nodeid in self._names]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """A worker of xdist is about to start."""
+        node.workerinput["mainstay_only"] = sorted(self._names)
 
 
 def _hide_from_header(config: Any) -> None:

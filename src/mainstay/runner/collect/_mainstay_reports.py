@@ -26,6 +26,15 @@ def claim() -> str | None:
     return os.environ.pop(FOLDER, None)
 
 
+def only(folder: str) -> list[str] | None:
+    """The names of the tests that a run is limited to, when a culprit is searched for; None: all of them."""
+    try:
+        with open(os.path.join(folder, "only.json"), encoding="utf-8") as file:
+            return [str(name) for name in json.load(file)]
+    except (OSError, ValueError, TypeError):
+        return None
+
+
 def give_back(folder: str) -> None:
     """The run is over: the next one in this process may be counted again."""
     os.environ.setdefault(FOLDER, folder)

@@ -26,6 +26,7 @@ def patch(runner: Any) -> None:
         folder = _claimed()
         if folder is None:
             return plain_run(self, test)
+        test = _chosen(test, folder)
         make = self._makeResult
         listener = Listener(folder)
 
@@ -45,6 +46,7 @@ def patch(runner: Any) -> None:
         folder = _claimed()
         if folder is None:
             return plain_suite(self, result, debug)
+        self = _chosen(self, folder)
         listener = Listener(folder)
         listener.attach(result)
         try:
@@ -56,6 +58,27 @@ def patch(runner: Any) -> None:
 
     runner.TextTestRunner.run = run
     setattr(suite.TestSuite, "run", run_suite)  # noqa: B010  (mypy takes it for a mistake otherwise)
+
+
+def _chosen(test: Any, folder: str) -> Any:
+    """The tests that the run is limited to, when a culprit is searched for; else all of them."""
+    try:
+        names = reports.only(folder)
+        if names is None or not hasattr(test, "_tests"):
+            return test
+        wanted = frozenset(names)
+        return type(test)([case for case in _cases(test) if str(case.id()) in wanted])
+    except Exception:  # noqa: BLE001  (a suite of somebody else's: all of it is run)
+        return test
+
+
+def _cases(test: Any) -> Any:
+    """The single tests of a suite."""
+    if not hasattr(test, "_tests"):
+        yield test
+        return
+    for each in test:
+        yield from _cases(each)
 
 
 def _claimed() -> str | None:

@@ -4,6 +4,7 @@ A file per subject. Changing a table means a new file in `store/migrations/`.
 """
 
 from mainstay.store.schema.base import metadata
+from mainstay.store.schema.breaks import break_looks, breaks, probes
 from mainstay.store.schema.builds import artifacts, attempts, builds, caches, jobs, log_pieces, plans
 from mainstay.store.schema.people import audit, memberships, people, throttles, tokens
 from mainstay.store.schema.reports import (
@@ -26,6 +27,8 @@ __all__ = [
     "artifacts",
     "attempts",
     "audit",
+    "break_looks",
+    "breaks",
     "builds",
     "caches",
     "channels",
@@ -40,6 +43,7 @@ __all__ = [
     "metadata",
     "people",
     "plans",
+    "probes",
     "pushes",
     "refs",
     "refusals",

@@ -29,6 +29,7 @@ repositories = Table(
     Column("public", Boolean, nullable=False, server_default=text("false")),
     Column("paused_at", Moment),
     Column("paused_by", Text),
+    Column("bisect", Boolean, nullable=False, server_default=text("true")),  # whether skipped commits are searched
 )
 
 # The place reached per ref: moved in the transaction that stores the builds of the move.

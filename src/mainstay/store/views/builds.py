@@ -107,9 +107,11 @@ def id_of_number(tx: Tx, repository_id: int, number: int) -> int | None:
 
 
 def of_commits(tx: Tx, repository_id: int, commits: Sequence[str]) -> list[BuildHead]:
-    """All builds of these commits, newest first."""
+    """All builds of these commits, newest first, but for those that search for a culprit: they are no verdict."""
     # Sorted here: asked to sort, SQLite reads the repository's whole history by id instead of the index over commits.
-    query = _heads.where(builds.c.repository_id == repository_id, builds.c.commit.in_(commits))
+    query = _heads.where(
+        builds.c.repository_id == repository_id, builds.c.commit.in_(commits), builds.c.event != "bisect"
+    )
     return sorted(_found(tx, query), key=lambda head: -head.id)
 
 

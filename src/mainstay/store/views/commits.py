@@ -19,7 +19,7 @@ def page(tx: Tx, repository_id: int, ref: str | None, before: int | None, limit:
 
     A commit stands where its newest build is, so that none stands on two pages.
     """
-    scope = [builds.c.repository_id == repository_id]
+    scope = [builds.c.repository_id == repository_id, builds.c.event != "bisect"]
     if ref is not None:
         scope.append(builds.c.ref == ref)
     query = select(builds.c.id, builds.c.commit).where(*scope).order_by(builds.c.id.desc()).limit(SCAN)
@@ -53,7 +53,7 @@ def window(tx: Tx, repository_id: int, ref: str | None, *, before: int | None, a
 
     A commit stands where its newest build is (of that ref, if one is given).
     """
-    scope = [builds.c.repository_id == repository_id]
+    scope = [builds.c.repository_id == repository_id, builds.c.event != "bisect"]
     if ref is not None:
         scope.append(builds.c.ref == ref)
     query = select(builds.c.id, builds.c.commit).where(*scope).limit(size)
@@ -88,7 +88,7 @@ def job_states(tx: Tx, repository_id: int, shas: Sequence[str]) -> dict[str, dic
         query = (
             select(builds.c.commit, builds.c.id, jobs.c.state)
             .join(jobs, jobs.c.build_id == builds.c.id)
-            .where(builds.c.repository_id == repository_id, builds.c.commit.in_(part))
+            .where(builds.c.repository_id == repository_id, builds.c.commit.in_(part), builds.c.event != "bisect")
             .distinct()
         )
         for row in tx.conn.execute(query):

@@ -118,6 +118,8 @@ class RepositoryShape(Struct, frozen=True):
     """Its page on this server."""
     paused_at: Time | None
     """Since when neither pushes nor schedules start anything; null: they do."""
+    bisect: bool
+    """Whether skipped commits are tested when a branch goes red, to find the culprit."""
 
 
 class CommitShape(Struct, frozen=True):
@@ -269,6 +271,34 @@ class QuarantinedShape(Struct, frozen=True):
     """Those that were seen, 50 at most."""
 
 
+class BreakShape(Struct, frozen=True):
+    """A job that went red on a branch, and who did it as far as that is known."""
+
+    id: int
+    repository: str
+    branch: str
+    workflow_file: str
+    job: str
+    build: int
+    """The build that showed it."""
+    state: str
+    """`searching`, `named`, `range` (one of `candidates`), `flaky` (nobody), `cancelled` or `mended`."""
+    reason: str | None
+    culprit: str | None
+    author: str | None
+    email: str | None
+    subject: str | None
+    good: str
+    """The last commit before that was good."""
+    candidates: list[str]
+    """Oldest first."""
+    tests: list[str]
+    """The tests that failed, 100 at most."""
+    opened_at: Time
+    named_at: Time | None
+    ended_at: Time | None
+
+
 class TestDay(Struct, frozen=True):
     """What one day's results of a test add up to; days are in UTC."""
 
@@ -388,6 +418,7 @@ class RepositoryChange(Struct, frozen=True, forbid_unknown_fields=True):
     supersede: bool | msgspec.UnsetType = msgspec.UNSET
     public: bool | msgspec.UnsetType = msgspec.UNSET
     paused: bool | msgspec.UnsetType = msgspec.UNSET
+    bisect: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ValueAsk(Struct, frozen=True, forbid_unknown_fields=True):

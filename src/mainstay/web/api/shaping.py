@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.model.breakage import Break
 from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
 from mainstay.model.repository import Commit, Repository, branch_of
@@ -135,6 +136,7 @@ def repository(found: Repository, address: str) -> shapes.RepositoryShape:
         moment(found.next_poll_at),
         f"{address}/repositories/{found.name}",
         moment(found.paused_at),
+        found.bisect,
     )
 
 
@@ -266,6 +268,30 @@ def quarantined(held: Held, today: date) -> shapes.QuarantinedShape:
     lines = [test_line(each) for each in held.tests]
     return shapes.QuarantinedShape(
         entry.test, entry.reason, entry.expires, held.expired(today), entry.owner, entry.path, entry.line, lines
+    )
+
+
+def breakage(found: Break, repository: str, author: Commit | None) -> shapes.BreakShape:
+    """A job that went red on a branch; `author`: the culprit's commit."""
+    return shapes.BreakShape(
+        found.id,
+        repository,
+        branch_of(found.ref) or found.ref,
+        found.source,
+        found.job,
+        found.build_id,
+        found.state.value,
+        found.reason,
+        found.culprit,
+        author.author if author else None,
+        author.email if author else None,
+        author.subject if author else None,
+        found.good,
+        list(found.candidates),
+        list(found.tests),
+        sure(found.opened_at),
+        moment(found.named_at),
+        moment(found.ended_at),
     )
 
 

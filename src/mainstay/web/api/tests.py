@@ -6,15 +6,17 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from mainstay.flow.flaky import WINDOW_DAYS
+from mainstay.model.breakage import Break
 from mainstay.model.errors import NotFound
-from mainstay.store import figures, repositories
+from mainstay.model.repository import Commit
+from mainstay.store import breaks, figures, repositories
 from mainstay.store.database import Tx
 from mainstay.store.figures import DayRow
 from mainstay.store.views import tests as views
 from mainstay.store.views.tests import Asked, Outcome, TestLine
 from mainstay.web import quarantine, testing
 from mainstay.web.api import describe, shapes, shaping
-from mainstay.web.api.asking import At, Cursor, Limit, answer, page
+from mainstay.web.api.asking import At, Cursor, Limit, answer, cursor_id, page
 from mainstay.web.testing import Digest
 from mainstay.web.tests_asked import asked_of, cursor_of
 
@@ -61,6 +63,20 @@ async def list_tests(
     asked = asked_of(sort, state, search, cursor)
     found, rest = await site.engine.db.read(listed, name, asked, limit)
     return page([shaping.test_line(each) for each in found], rest)
+
+
+def _breaks(tx: Tx, name: str, before: int | None, limit: int) -> tuple[list[Break], dict[str, Commit]]:
+    repository_id = repositories.by_name(tx, name).id
+    found = breaks.page(tx, repository_id, before, limit)
+    return found, repositories.known_commits(tx, repository_id, [each.culprit for each in found if each.culprit])
+
+
+@router.get("/repositories/{name}/culprits", responses=describe.gives_page(shapes.BreakShape, "Breaks."))
+async def list_culprits(site: At, name: str, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """The jobs that went red on branches, newest first, and the commit that did it as far as it is known."""
+    found, known = await site.engine.db.read(_breaks, name, cursor_id(cursor), limit)
+    rest = found[-1].id if len(found) == limit else None
+    return page([shaping.breakage(each, name, known.get(each.culprit or "")) for each in found], rest)
 
 
 @router.get("/repositories/{name}/quarantine", responses=describe.gives_page(shapes.QuarantinedShape, "Entries."))

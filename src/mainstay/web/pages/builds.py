@@ -23,8 +23,9 @@ from mainstay.store.views import builds as views
 from mainstay.store.views import tests as test_views
 from mainstay.store.views.builds import AttemptNotes, BuildHead
 from mainstay.store.views.tests import Outcome
-from mainstay.web import listing, logs
+from mainstay.web import culprits, listing, logs
 from mainstay.web.access import reader
+from mainstay.web.culprits import Told
 from mainstay.web.listing import Line
 from mainstay.web.options import Site, site_of
 from mainstay.web.pages import ansi, graph, markdown, marks
@@ -68,6 +69,7 @@ class View:
     """Commits of the branch around this one, newest first."""
     before: BuildHead | None
     after: BuildHead | None
+    culprits: tuple[Told, ...] = ()
     held: frozenset[str] = frozenset()
     """Those of the failed tests that are in quarantine."""
 
@@ -115,6 +117,7 @@ def _view(tx: Tx, build_id: int) -> View:
         tuple(events.of_build(tx, build_id, 200)),
         tuple(_around(tx, head)),
         *views.beside(tx, head),
+        culprits=tuple(culprits.of_build(tx, head.repository_id, head.ref, head.commit, build_id)),
         held=frozenset(name for name, _ in failures if entry_for(plans.of_build(tx, build_id).quarantine, name)),
     )
 

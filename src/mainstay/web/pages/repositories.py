@@ -17,10 +17,11 @@ from mainstay.store import repositories, schedules
 from mainstay.store.database import Tx
 from mainstay.store.views import commits as commit_views
 from mainstay.store.views.commits import Ref
-from mainstay.web import commits, history, listing
+from mainstay.web import commits, culprits, history, listing
 from mainstay.web.access import reader
 from mainstay.web.columns import columns
 from mainstay.web.commits import CommitPage, Filter
+from mainstay.web.culprits import Told
 from mainstay.web.history import Standing
 from mainstay.web.listing import CommitLine
 from mainstay.web.options import address_of, site_of
@@ -59,6 +60,7 @@ class View:
     """How many branches and tags there are."""
     pushes: tuple[Push, ...]
     scheduled: int
+    culprits: list[Told]
 
 
 def _view(tx: Tx, name: str, wanted: Filter, before: int | None, after: int | None) -> View:
@@ -77,6 +79,7 @@ def _view(tx: Tx, name: str, wanted: Filter, before: int | None, after: int | No
         tuple(commit_views.count_of_refs(tx, repository.id, prefix) for prefix in ("refs/heads/", "refs/tags/")),  # type: ignore[arg-type]
         tuple(repositories.pushes_of(tx, repository.id, PUSHES)),
         len(schedules.of_repository(tx, repository.id)),
+        culprits.of_branch(tx, repository.id, ref),
     )
 
 

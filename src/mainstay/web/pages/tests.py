@@ -16,8 +16,9 @@ from mainstay.store.database import Tx
 from mainstay.store.figures import DayRow
 from mainstay.store.views import tests as views
 from mainstay.store.views.tests import Asked, Outcome, Totals
-from mainstay.web import quarantine, testing
+from mainstay.web import culprits, quarantine, testing
 from mainstay.web.access import reader
+from mainstay.web.culprits import Told
 from mainstay.web.options import site_of
 from mainstay.web.pages import marks
 from mainstay.web.pages.forms import Forms
@@ -122,6 +123,7 @@ class _One:
     digest: Digest
     failure: Outcome | None
     entry: Quarantined | None
+    told: list[Told]
     days: list[DayRow]
 
 
@@ -132,7 +134,13 @@ def _one(tx: Tx, name: str, test: str) -> _One:
         raise NotFound(f"{name} has no test {test[:200]!r}")
     history = tuple(views.history(tx, found.id, HISTORY, bare=True))
     entry = entry_for(quarantine.entries_of(tx, repository), found.name)
-    return _One(Digest(found, history), views.last_failure(tx, found.id), entry, figures.days(tx, found.id))
+    return _One(
+        Digest(found, history),
+        views.last_failure(tx, found.id),
+        entry,
+        culprits.of_test(tx, repository.id, found.name),
+        figures.days(tx, found.id),
+    )
 
 
 async def test(request: Request) -> Response:
@@ -161,6 +169,7 @@ async def test(request: Request) -> Response:
         trend=_trend(one.days),
         last=one.failure,
         entry=one.entry,
+        told=one.told,
         first_bad=run[-1] if run and found.state in testing.FAILURES else None,
         heading=_heading(found, words, forms),
         outcome_state=marks.state_of_outcome,
