@@ -21,6 +21,7 @@ from mainstay.model.states import StepState
 from mainstay.store import breaks, tokens
 from mainstay.store.database import Tx
 from mainstay.store.schema import builds
+from mainstay.store.views import tests as views
 from mainstay.web import listing
 from mainstay.wire.runner import Assignment, Finish, Hello, Poll
 from mainstay.wire.runner import TestReport as Report
@@ -129,6 +130,11 @@ async def test_where_every_commit_is_tested_the_culprit_is_named_and_nothing_mor
         [found] = await known(server, lambda found: bool(found) and found[0].state is BreakState.NAMED)
         assert (found.culprit, found.tests, found.ref) == (line[1], ("t::bad",), "refs/heads/main")
         assert len(runner.ran) == 5
+        with server.wake.watch("events") as told:  # meanwhile the tests are counted
+            async with asyncio.timeout(20):
+                while not (test := await server.db.read(views.by_name, 1, "t::bad")) or test.runs < 5:
+                    await told.wait(0.2)
+        assert test.failures == 3
         guilty.clear()
         project.commit("mended")
         project.push()

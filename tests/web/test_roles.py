@@ -127,6 +127,8 @@ ROUTES: dict[str, Any] = {
     "GET /api/v1/repositories/{name}/tests": R,
     "GET /api/v1/repositories/{name}/tests/{test:path}": R,
     "GET /api/v1/repositories/{name}/quarantine": R,
+    "GET /api/v1/repositories/{name}/culprits": R,
+    "GET /api/v1/repositories/{name}/durations": R,
     "GET /api/v1/repositories/{name}/secrets": M,
     "PUT /api/v1/repositories/{name}/secrets/{secret}": M,
     "DELETE /api/v1/repositories/{name}/secrets/{secret}": M,

@@ -50,6 +50,7 @@ COMMANDS = {
     "rerun": Entry("builds:rerun", WORK, "Run a build again: all of it, what failed, or one job."),
     "why": Entry("builds:why", WORK, "Tell the story of a build's states, each with its cause."),
     "tests": Entry("tests:tests", WORK, "List a repository's tests with history, duration and flakiness."),
+    "split": Entry("split:split", WORK, "Print the tests or files of one shard, divided by time."),
     "culprits": Entry("culprits:culprits", WORK, "Tell who broke a repository's branches, newest first."),
     "runners": Entry("runners:runners", TEND, "List runners with labels, load and last contact."),
     "runner-token": Entry(

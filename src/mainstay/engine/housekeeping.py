@@ -15,7 +15,7 @@ from mainstay.engine.mirrors import Mirrors
 from mainstay.engine.wake import Wake
 from mainstay.flow import retain
 from mainstay.flow.retain import Rules
-from mainstay.store import caches, logs, reports, repositories, retention
+from mainstay.store import caches, durations, logs, reports, repositories, retention
 from mainstay.store.blobs import Blobs
 from mainstay.store.database import Database, Tx
 from mainstay.store.types import milliseconds
@@ -85,6 +85,8 @@ class Housekeeping:
             gone["builds"] = await self._all(retention.old_builds, due.builds)
         if due.logs is not None:
             gone["log pieces"] = await self._all(retention.old_logs, due.logs)
+        if due.logs is not None:
+            gone["divisions of tests"] = await self._database.write(durations.forget, due.logs)
         if due.tests is not None:
             gone["test results"] = await self._all(retention.old_tests, due.tests)
         await self._forget_test_days(now)

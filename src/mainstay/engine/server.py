@@ -17,6 +17,7 @@ from mainstay.engine.commits import Commits
 from mainstay.engine.culprits import Culprits
 from mainstay.engine.delivering import Delivering
 from mainstay.engine.dispatch import Dispatch
+from mainstay.engine.durations import Durations
 from mainstay.engine.enrol import LOG_LIMIT_BYTES
 from mainstay.engine.figures import Figures
 from mainstay.engine.fleet import Fleet, Local
@@ -104,6 +105,7 @@ class Engine:
         self.channels = Channels(database, seal, self.clock, config.outlet)
         self.upkeep = Upkeep(database, self.clock, self.wake)
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
+        self.durations = Durations(database)
         self.figures = Figures(database, self.wake)
         self.culprits = Culprits(database, self.repositories, self.clock, self.wake)
         self.fleet: Fleet | None = None

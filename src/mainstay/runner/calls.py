@@ -134,6 +134,12 @@ class Calls:
                 read_s=UPLOAD_S,
             )
 
+    def durations(self, attempt: int, target: Path) -> None:
+        """Write to `target` how long tests take, as all jobs of the attempt's build are told."""
+        with target.open("wb") as file:
+            for piece in self._client.stream(f"/runner/v1/attempts/{attempt}/durations", read_s=ANSWER_S):
+                file.write(piece)
+
     def _fetch(self, path: str, target: Path, size_bytes: int, digest: str) -> None:
         """Write what is behind `path`, and see to it that it is what was announced: all of it, and nothing else."""
         size, seen = 0, hashlib.sha256()

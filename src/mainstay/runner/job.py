@@ -331,6 +331,9 @@ class Job:
         )
 
     async def _run_steps(self, site: Site) -> None:
+        if divides_tests(self.assignment):
+            # Without them it would divide otherwise than the other shards do: it is better broken and tried again.
+            await self._shelf.durations(self._tests_folder() / "durations.json")
         for number, step in enumerate(self.assignment.plan.steps, 1):
             run = StepRun(site, step, number, str(number))
             name = site.output.reading.masked(await run.name())
@@ -351,6 +354,11 @@ class Job:
             await afterwards(site.situation.status is SUCCESS)
         site.output.heard = lambda _: None
         self.reported = await collect(site)
+
+    def _tests_folder(self) -> Path:
+        if self.tests is None:
+            raise RuntimeError("the job has no folders yet")
+        return self.tests
 
     def _left_s(self) -> float | None:
         if self._stop is None:
@@ -424,6 +432,17 @@ class Job:
             )
             return {}
         return outputs
+
+
+DIVIDES = (b"MAINSTAY_SHARD", b"mainstay-shard", b"mainstay split")
+
+
+def divides_tests(assignment: Assignment) -> bool:
+    """Whether the job is one of several that divide a suite: its matrix or its text says so."""
+    if "shard" in assignment.matrix:
+        return True
+    text = msgspec.json.encode(assignment.plan)
+    return any(word in text for word in DIVIDES)
 
 
 async def _job_env(plan: PlannedJob, scope: Scope) -> dict[str, str]:

@@ -41,6 +41,9 @@ class Shelf(Protocol):
     async def put_cache(self, key: str, version: str, digest: str, path: Path) -> str | None:
         """Keep it; why it was not kept, if so. One that is there already stays as it is."""
 
+    async def durations(self, target: Path) -> None:
+        """Write to `target` how long tests take: a JSON object, the same for all jobs of the build."""
+
 
 class ServerShelf:
     """That of the server; what this attempt kept comes from its own journal, where it may still wait for delivery."""
@@ -87,6 +90,10 @@ class ServerShelf:
         calls, attempt = self._calls, self._journal.attempt
         stored = await self._asked(CACHES_WAIT_S, calls.put_cache, attempt, key, version, digest, path)
         return None if stored.accepted else stored.reason or "the server does not want it"
+
+    async def durations(self, target: Path) -> None:
+        """As the server has pinned them for the build."""
+        await self._asked(ARTIFACTS_WAIT_S, self._calls.durations, self._journal.attempt, target)
 
     async def _own(self) -> dict[str, KeptArtifact]:
         kept = await self._threads.run(self._journal.artifacts)

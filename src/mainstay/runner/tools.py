@@ -1,4 +1,5 @@
-"""Programs that every job finds on its PATH, behind the machine's own: uv, pipx (by uv), the machine's Pythons.
+"""Programs that every job finds on its PATH, behind the machine's own: uv, pipx (by uv), the machine's Pythons,
+`mainstay split`.
 
 `uv` is a short script before the real one: where `uv python install 3.12` would download an interpreter that is here,
 that one is taken, and later calls of uv in the same job prefer it, as they would prefer the one just installed.
@@ -62,8 +63,18 @@ esac
 """
 
 
+SPLIT = """\
+#!/bin/sh
+# `mainstay split` for jobs that divide a suite: any Python 3 of the job will do.
+if [ "$1" = split ]; then shift; exec python3 -m _mainstay_split "$@"; fi
+echo "in a job only 'mainstay split' is known" >&2
+exit 2
+"""
+
+
 def offer(tools: Path) -> None:
     """Put them into the folder, each where there is what it needs; what has changed since is made anew."""
+    _script(tools / "mainstay", SPLIT)
     found = _find_uv()
     if found is not None:
         real = shlex.quote(str(found))

@@ -152,6 +152,13 @@ def _bytes(size: int, stream: AsyncIterator[bytes]) -> Response:
     return StreamingResponse(stream, media_type="application/octet-stream", headers=headers)
 
 
+async def get_durations(request: Request) -> Response:
+    """How long tests take, for jobs that divide them."""
+    runner_id = await _speaker(request)
+    data = await site_of(request).engine.durations.of_attempt(runner_id, _attempt(request))
+    return Response(data, media_type="application/json")
+
+
 async def finish(request: Request) -> Response:
     """How the attempt ended."""
     runner_id = await _speaker(request)
@@ -172,6 +179,7 @@ routes = [
     _route("/attempts/{attempt:int}/artifacts/{name:path}", "PUT", put_artifact),
     _route("/attempts/{attempt:int}/artifacts", "GET", list_artifacts),
     _route("/attempts/{attempt:int}/artifacts/{name:path}", "GET", get_artifact),
+    _route("/attempts/{attempt:int}/durations", "GET", get_durations),
     _route("/attempts/{attempt:int}/caches", "GET", find_cache),
     _route("/attempts/{attempt:int}/caches", "PUT", put_cache),
     _route("/attempts/{attempt:int}/caches/{cache:int}", "GET", get_cache),

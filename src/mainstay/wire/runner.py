@@ -6,6 +6,7 @@
     POST  /runner/v1/attempts/ID/log?offset=N       bytes     -> Stored         Content-Encoding: zstd or none
     PUT   /runner/v1/attempts/ID/tests              JSON lines of TestReport -> Stored    whole file, zstd or none
     PUT   /runner/v1/attempts/ID/artifacts/NAME     bytes     -> Stored         zip, digest in Digest header
+    GET   /runner/v1/attempts/ID/durations                    -> JSON, seconds by test, the same for all of a build
     POST  /runner/v1/attempts/ID/finish             Finish    -> Stored         repeated until it is answered
     GET   /runner/v1/attempts/ID/artifacts                    -> Artifacts      those of its build so far
     GET   /runner/v1/attempts/ID/artifacts/NAME               -> bytes          one of them, from whichever job kept it

@@ -6,24 +6,34 @@ whatever goes wrong in it is its own business.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from typing import Any
 
 import _mainstay_reports as reports  # type: ignore[import-not-found]
+import _mainstay_split as division  # type: ignore[import-not-found]
 import pytest
 
 SEVERITY = {"passed": 0, "skipped": 1, "error": 2, "failed": 3}
 
 
+def pytest_addoption(parser: Any) -> None:
+    """One option, for suites that are divided among jobs."""
+    with suppress(Exception):
+        words = "run only the tests of shard I of N, divided by measured durations (or set MAINSTAY_SHARD)"
+        parser.getgroup("mainstay").addoption("--mainstay-shard", metavar="I/N", default=None, help=words)
+
+
 def pytest_configure(config: Any) -> None:
     """Begin to record, unless this is a worker of xdist or a run inside a test."""
+    folder: str | None = None
     with suppress(Exception):
         _hide_from_header(config)
         folder = None if hasattr(config, "workerinput") else reports.claim()
-        choose(config, folder)
         if folder:
             config.pluginmanager.register(Recorder(folder), "mainstay-recorder")
+    choose(config, folder)  # what goes wrong here must be told: else every shard would run the whole suite
 
 
 def choose(config: Any, folder: str | None) -> None:
@@ -32,6 +42,52 @@ def choose(config: Any, folder: str | None) -> None:
     names = reports.only(folder) if folder else told
     if names is not None:
         config.pluginmanager.register(Chooser(frozenset(names)), "mainstay-chooser")
+        return
+    divided = shard_of(config, folder)
+    if divided is not None:
+        sharder = Sharder(*divided)
+        sharder.folder = folder
+        config.pluginmanager.register(sharder, "mainstay-sharder")
+
+
+def shard_of(config: Any, folder: str | None) -> tuple[int, int, dict[str, float]] | None:
+    """Shard, number of shards and durations; None: the run is not divided. A run within a test never is."""
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        told = worker.get("mainstay_shard")
+        return None if told is None else (told[0], told[1], division.read(told[2]))
+    asked = config.getoption("--mainstay-shard", None) or (folder and os.environ.get(division.SHARD))
+    if not asked:
+        return None
+    try:
+        index, shards = division.parse(asked)
+    except division.BadShard as error:
+        raise pytest.UsageError(str(error)) from None
+    return index, shards, division.read(folder)
+
+
+class Sharder:
+    """Leaves out the tests of the other shards."""
+
+    def __init__(self, index: int, shards: int, durations: dict[str, float]) -> None:
+        self._index = index
+        self._shards = shards
+        self._durations = durations
+        self.folder: str | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: Any, items: list[Any]) -> None:
+        """All tests are known: each is in one shard, in the order it was in."""
+        shards = division.divided([item.nodeid for item in items], self._shards, self._durations)
+        left_out = [item for item in items if shards[item.nodeid] != self._index]
+        items[:] = [item for item in items if shards[item.nodeid] == self._index]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """A worker of xdist is about to start."""
+        node.workerinput["mainstay_shard"] = [self._index, self._shards, self.folder]
 
 
 class Chooser:

@@ -21,7 +21,7 @@ from mainstay.store.schema.repositories import commits, pushes, refs, repositori
 from mainstay.store.schema.runners import runners
 from mainstay.store.schema.secrets import environment_jobs, secrets, variables, webhook_secrets
 from mainstay.store.schema.server import events, settings
-from mainstay.store.schema.tests import test_counting, test_days, test_figures, test_results, tests
+from mainstay.store.schema.tests import split_pins, test_counting, test_days, test_figures, test_results, tests
 
 __all__ = [
     "artifacts",
@@ -53,6 +53,7 @@ __all__ = [
     "schedules",
     "secrets",
     "settings",
+    "split_pins",
     "standings",
     "subscriptions",
     "test_counting",

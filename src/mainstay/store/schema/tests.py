@@ -1,6 +1,6 @@
 """Tests and their results, and the figures that are counted from them."""
 
-from sqlalchemy import Column, Float, Index, Integer, String, Table, Text, UniqueConstraint, text
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, String, Table, Text, UniqueConstraint, text
 
 from mainstay.store.schema.base import metadata, owned_by
 from mainstay.store.types import Id, JsonText, Moment
@@ -36,6 +36,14 @@ test_counting = Table(
     metadata,
     Column("attempt_id", Id, owned_by("attempts"), primary_key=True),
     Column("position", Integer, nullable=False),
+)
+
+# What all jobs of a build divide their tests by: zstd of a JSON object, seconds by name, as first asked for.
+split_pins = Table(
+    "split_pins",
+    metadata,
+    Column("build_id", Id, owned_by("builds"), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
 )
 
 # What one day's results of a test add up to. It outlives the results: a year of it is 365 small rows per test.

@@ -271,6 +271,13 @@ class QuarantinedShape(Struct, frozen=True):
     """Those that were seen, 50 at most."""
 
 
+class DurationsShape(Struct, frozen=True):
+    """How long tests take."""
+
+    durations: dict[str, float]
+    """Mean seconds by name."""
+
+
 class BreakShape(Struct, frozen=True):
     """A job that went red on a branch, and who did it as far as that is known."""
 

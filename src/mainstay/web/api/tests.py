@@ -9,7 +9,7 @@ from mainstay.flow.flaky import WINDOW_DAYS
 from mainstay.model.breakage import Break
 from mainstay.model.errors import NotFound
 from mainstay.model.repository import Commit
-from mainstay.store import breaks, figures, repositories
+from mainstay.store import breaks, durations, figures, repositories
 from mainstay.store.database import Tx
 from mainstay.store.figures import DayRow
 from mainstay.store.views import tests as views
@@ -63,6 +63,13 @@ async def list_tests(
     asked = asked_of(sort, state, search, cursor)
     found, rest = await site.engine.db.read(listed, name, asked, limit)
     return page([shaping.test_line(each) for each in found], rest)
+
+
+@router.get("/repositories/{name}/durations", responses=describe.gives(shapes.DurationsShape, "Durations."))
+async def show_durations(site: At, name: str) -> Response:
+    """How long each test takes, for dividing a suite by time. Jobs need not ask: they are given them."""
+    found = await site.engine.db.read(lambda tx: durations.of_repository(tx, repositories.by_name(tx, name).id))
+    return answer(shapes.DurationsShape(found))
 
 
 def _breaks(tx: Tx, name: str, before: int | None, limit: int) -> tuple[list[Break], dict[str, Commit]]:
