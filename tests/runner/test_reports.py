@@ -56,6 +56,51 @@ def test_what_pytest_writes_is_read() -> None:
     assert (last.file, last.line, last.duration_s) == ("tests/test_b.py", 7, 1234.5)
 
 
+DIALECTS = {
+    "GoogleTest": (
+        """<testsuites tests="3" name="AllTests"><testsuite name="Math" tests="3">
+        <testcase name="Adds" status="run" result="completed" time="0.5" classname="Math"/>
+        <testcase name="DISABLED_Divides" status="notrun" result="suppressed" time="0" classname="Math"/>
+        <testcase name="Fails" status="run" classname="Math"><failure message="m.cc:7&#x0A;Expected" type="">
+        <![CDATA[m.cc:7 Expected]]></failure></testcase></testsuite></testsuites>""",
+        [("Math.Adds", "passed"), ("Math.DISABLED_Divides", "skipped"), ("Math.Fails", "failed")],
+    ),
+    "jest-junit": (
+        """<testsuites name="jest tests"><testsuite name="sum" timestamp="x"><testcase classname="sum adds" name="sum adds"
+        time="0.002"></testcase><testcase classname="sum fails" name="sum fails"><failure>Error: no
+        at Object.test (/a.js:1)</failure></testcase></testsuite></testsuites>""",
+        [("sum adds.sum adds", "passed"), ("sum fails.sum fails", "failed")],
+    ),
+    "go-junit-report": (
+        """<testsuites><testsuite name="example.com/pkg"><properties><property name="go.version" value="1"/></properties>
+        <testcase name="TestA/sub_case" classname="example.com/pkg" time="0.1"/>
+        <testcase name="TestB" classname="example.com/pkg"><skipped message="short"/></testcase></testsuite></testsuites>""",
+        [("example.com/pkg.TestA/sub_case", "passed"), ("example.com/pkg.TestB", "skipped")],
+    ),
+    "nose": (
+        """<testsuite name="nosetests" tests="1" errors="1"><testcase classname="path.to.TestClass" name="test_it" time="0">
+        <error type="exceptions.TypeError" message="oops"><![CDATA[Traceback]]></error></testcase></testsuite>""",
+        [("path.to.TestClass.test_it", "error")],
+    ),
+    "unittest-xml-reporting": (
+        """<testsuites><testsuite name="tests.T-2026" file="tests.py"><testcase classname="tests.T" name="test_a" time="0.1"
+        timestamp="x" file="tests.py" line="4"/><system-out>all</system-out></testsuite></testsuites>""",
+        [("tests.py::T::test_a", "passed")],
+    ),
+    "suites within suites": (
+        """<testsuites><testsuite name="outer"><testsuite name="inner"><testcase name="a"/></testsuite>
+        <testcase name="b"/></testsuite></testsuites>""",
+        [("inner.a", "passed"), ("outer.b", "passed")],
+    ),
+}
+
+
+@pytest.mark.parametrize("tool", DIALECTS)
+def test_what_other_tools_write_is_read(tool: str) -> None:
+    text, expected = DIALECTS[tool]
+    assert [(report.id, report.outcome) for report in read(text)] == expected
+
+
 def test_further_tries_of_a_test_are_told_apart() -> None:
     found = [(report.id, report.outcome, report.rerun) for report in read(SUREFIRE)]
     assert found == [

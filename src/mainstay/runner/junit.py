@@ -24,6 +24,8 @@ MAX_TEXT = 64 << 10
 ROOTS = ("testsuites", "testsuite")
 OUTCOMES = {"failure": "failed", "error": "error", "skipped": "skipped"}
 TRIES = {"rerunFailure": "failed", "rerunError": "error", "flakyFailure": "failed", "flakyError": "error"}
+NOT_RUN = frozenset({"notrun", "disabled", "suppressed", "skipped"})
+"""Attributes `status` and `result`."""
 RANK = {"passed": 0, "skipped": 1, "error": 2, "failed": 3}
 TEXTS = frozenset((*OUTCOMES, *TRIES, "system-out", "system-err"))
 
@@ -137,7 +139,7 @@ class _Reader:
             self._count += 1
             if self._count > MAX_TESTS:
                 raise self._refuse(f"it has more than {MAX_TESTS} tests")
-            self._case = _Case(attributes, self._suites[-1] if self._suites else "")
+            self._case = _Case(attributes, self._suites[-1] if self._suites else "", _at_first(attributes))
         elif self._case is not None and self._inner is None and tag in TEXTS:
             message = attributes.get("message") or attributes.get("type")
             self._inner, self._length, self._inner_depth = (tag, message, []), 0, self._depth
@@ -161,6 +163,12 @@ class _Reader:
         elif tag == "testsuite" and self._suites:
             self._suites.pop()
         self._depth -= 1
+
+
+def _at_first(attributes: dict[str, str]) -> str:
+    """What a test without a part that tells otherwise is: GoogleTest and CTest say of one that it was not run."""
+    words = {attributes.get("status", "").lower(), attributes.get("result", "").lower()}
+    return "skipped" if words & NOT_RUN else "passed"
 
 
 def _close_part(case: _Case, tag: str, message: str | None, texts: list[str]) -> None:
