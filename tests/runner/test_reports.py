@@ -66,25 +66,27 @@ DIALECTS = {
         [("Math.Adds", "passed"), ("Math.DISABLED_Divides", "skipped"), ("Math.Fails", "failed")],
     ),
     "jest-junit": (
-        """<testsuites name="jest tests"><testsuite name="sum" timestamp="x"><testcase classname="sum adds" name="sum adds"
-        time="0.002"></testcase><testcase classname="sum fails" name="sum fails"><failure>Error: no
+        """<testsuites name="jest tests"><testsuite name="sum" timestamp="x">
+        <testcase classname="sum adds" name="sum adds" time="0.002"></testcase>
+        <testcase classname="sum fails" name="sum fails"><failure>Error: no
         at Object.test (/a.js:1)</failure></testcase></testsuite></testsuites>""",
         [("sum adds.sum adds", "passed"), ("sum fails.sum fails", "failed")],
     ),
     "go-junit-report": (
-        """<testsuites><testsuite name="example.com/pkg"><properties><property name="go.version" value="1"/></properties>
+        """<testsuites><testsuite name="example.com/pkg"><properties><property name="go" value="1"/></properties>
         <testcase name="TestA/sub_case" classname="example.com/pkg" time="0.1"/>
-        <testcase name="TestB" classname="example.com/pkg"><skipped message="short"/></testcase></testsuite></testsuites>""",
+        <testcase name="TestB" classname="example.com/pkg"><skipped message="short"/></testcase>
+        </testsuite></testsuites>""",
         [("example.com/pkg.TestA/sub_case", "passed"), ("example.com/pkg.TestB", "skipped")],
     ),
     "nose": (
-        """<testsuite name="nosetests" tests="1" errors="1"><testcase classname="path.to.TestClass" name="test_it" time="0">
+        """<testsuite name="nosetests" tests="1"><testcase classname="path.to.TestClass" name="test_it" time="0">
         <error type="exceptions.TypeError" message="oops"><![CDATA[Traceback]]></error></testcase></testsuite>""",
         [("path.to.TestClass.test_it", "error")],
     ),
     "unittest-xml-reporting": (
-        """<testsuites><testsuite name="tests.T-2026" file="tests.py"><testcase classname="tests.T" name="test_a" time="0.1"
-        timestamp="x" file="tests.py" line="4"/><system-out>all</system-out></testsuite></testsuites>""",
+        """<testsuites><testsuite name="tests.T-2026" file="tests.py"><testcase classname="tests.T" name="test_a"
+        time="0.1" timestamp="x" file="tests.py" line="4"/><system-out>all</system-out></testsuite></testsuites>""",
         [("tests.py::T::test_a", "passed")],
     ),
     "suites within suites": (

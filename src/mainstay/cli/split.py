@@ -1,6 +1,5 @@
 """The command `mainstay split`: divides a suite among shards by measured durations."""
 
-import os
 import sys
 import tempfile
 from importlib.util import module_from_spec, spec_from_file_location
@@ -63,5 +62,4 @@ def split(
             with Server(settings.find_server(server_url, token, data)) as server:
                 found = server.get(f"{repository_path(repo)}/durations")["durations"]
             Path(folder, program.FILE).write_bytes(msgspec.json.encode(found))
-            os.environ[program.FOLDER] = folder
-        sys.exit(program.main([*arguments, "--", *names]))
+        sys.exit(program.main([*arguments, "--", *names], folder if repo is not None else None))

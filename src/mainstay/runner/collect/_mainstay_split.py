@@ -94,9 +94,11 @@ def collected(lines: Iterable[str]) -> list[str]:
     return [line for line in (each.rstrip("\r\n") for each in lines) if "::" in line and not line.startswith(" ")]
 
 
-def main(arguments: list[str] | None = None, prog: str = "mainstay split") -> int:
-    """Print the names of one shard, in the order they were given."""
-    parser = argparse.ArgumentParser(prog=prog, description="Print the tests or files of one shard, divided by time.")
+def main(arguments: list[str] | None = None, folder: str | None = None) -> int:
+    """Print the names of one shard, in the order they were given. `folder`: where the durations are."""
+    parser = argparse.ArgumentParser(
+        prog="mainstay split", description="Print the tests or files of one shard, divided by time."
+    )
     parser.add_argument("--shards", type=int, help="how many there are")
     parser.add_argument("--index", type=int, help=f"which one, from 1; with --shards in place of {SHARD}=I/N")
     parser.add_argument("--from-pytest-collection", action="store_true", help="read `pytest --collect-only -q`")
@@ -110,7 +112,7 @@ def main(arguments: list[str] | None = None, prog: str = "mainstay split") -> in
     lines = given.names or sys.stdin
     names = collected(lines) if given.from_pytest_collection else [line.rstrip("\r\n") for line in lines]
     names = [name for name in names if name]
-    durations = of_files(names, read(os.environ.get(FOLDER)))
+    durations = of_files(names, read(folder or os.environ.get(FOLDER)))
     shard_of = divided(names, shards, durations)
     for name in names:
         if shard_of[name] == index:
