@@ -113,7 +113,7 @@ class Delivering:
         link = f"{self.outlet.address}{self.way_out.path(delivery.recipient, report.repository_id)}"
         words = words_in(delivery.language)
         asked = "This address is on a channel of {repository} for these messages."
-        wrote = "You get this because you are the author of one of these commits."
+        wrote = "You get this as the author of one of these commits, or because you asked for it (My messages)."
         why = words(wrote) if delivery.channel_id is None else words(asked, repository=report.facts.repository)
         said = message(report, delivery.language, self.outlet.address, why, link)
         envelope = Envelope(self.outlet.sender, delivery.recipient, self.outlet.instance, link, delivery.created_at)

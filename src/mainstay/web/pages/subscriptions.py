@@ -51,7 +51,7 @@ async def _page(request: Request, viewer: Identity, problem: str | None = None) 
         status=200 if problem is None else 422,
         crumbs=(Crumb(words.plain("My messages"), PATH),),
         heading=words.count(
-            len(found), "You are told of what you asked for once", "You are told of what you asked for {n} times"
+            len(found), "You have asked to be told of 1 thing", "You have asked to be told of {n} things"
         )
         if found
         else words("You are told when commits of yours break a branch"),
