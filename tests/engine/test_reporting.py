@@ -9,14 +9,16 @@ import pytest
 
 from mainstay.engine import people as commands
 from mainstay.engine import results, subscriptions
+from mainstay.engine.begin import begin
 from mainstay.engine.channels import NewChannel
 from mainstay.engine.clock import SystemClock
 from mainstay.engine.server import Config, Engine
+from mainstay.model.build import NewBuild
 from mainstay.model.person import Actor, Role
 from mainstay.model.report import ChannelKind, ReportKind
 from mainstay.notify.mail import mail_server
 from mainstay.notify.outlet import Outlet
-from mainstay.store import deliveries, jobs, people, reports, tests
+from mainstay.store import builds, deliveries, jobs, people, plans, reports, tests
 from mainstay.store.database import Tx
 from mainstay.store.tests import NewResult
 from mainstay.wire.runner import Finish, Hello, Poll
@@ -215,3 +217,24 @@ async def test_a_test_with_both_outcomes_is_told_of_once(shop: Shop) -> None:
         assert await shop.told() == ["flaky team@example.org"]
     [report] = await shop.engine.db.read(reports.newest, 1, None, 5)
     assert [each.name for each in report.facts.tests] == ["t::flaky"]
+
+
+async def test_a_scheduled_build_is_told_of_by_itself_and_each_end_to_programs_that_ask(shop: Shop) -> None:
+    await shop.engine.channels.add(ADA, "shop", TEAM)
+    board = NewChannel("board", ChannelKind.WEBHOOK, "https://board.example.org/", kinds=(ReportKind.FINISHED,))
+    await shop.engine.channels.add(ADA, "shop", board)
+    commit = shop.project.commit("good")
+    await shop.push(commit)
+    await shop.end(f"{commit} passed")
+    assert await shop.told() == ["finished board"]
+
+    def nightly(tx: Tx) -> None:
+        row = builds.get(tx, 1)
+        plan = plans.of_build(tx, 1)
+        new = NewBuild(commit, row.tree, row.ref, "schedule", plan, occasion="tonight", cause="scheduled")
+        [(build_id, build)] = builds.add(tx, 1, None, [new], shop.clock.now())
+        begin(tx, build_id, build.plan, "scheduled", shop.clock.now())
+
+    await shop.engine.db.write(nightly)
+    await shop.end(f"{commit} failed")
+    assert await shop.told() == ["finished board", "finished board", "digest team@example.org"]

@@ -1,7 +1,8 @@
 """Where messages may go: a channel must not become a way to knock on doors that only this machine reaches.
 
 A name is looked up here and the connection made to the very address that was judged, so a name that changes its address
-in between wins nothing. See docs/decisions for why a private network is within reach unless a setting says otherwise.
+in between wins nothing. "How far messages reach" in docs/decisions says why private networks are within reach unless a
+setting says otherwise.
 """
 
 import ipaddress

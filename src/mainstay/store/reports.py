@@ -63,8 +63,9 @@ def due(tx: Tx, now: datetime) -> list[Due]:
 
 
 def next_due(tx: Tx) -> datetime | None:
-    """When the next branch is due."""
-    return tx.conn.execute(select(func.min(to_judge.c.due_at))).scalar()
+    """When the next branch of a watched repository is due."""
+    query = select(func.min(to_judge.c.due_at)).join(repositories, repositories.c.id == to_judge.c.repository_id)
+    return tx.conn.execute(query.where(repositories.c.removed_at.is_(None))).scalar()
 
 
 def judged(tx: Tx, ids: Collection[int]) -> int:

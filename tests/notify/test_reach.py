@@ -1,0 +1,68 @@
+"""How far messages reach: which addresses, and that the one that was judged is the one that is called."""
+
+import ipaddress
+import socket
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mainstay.model.errors import BadInput, Unavailable
+from mainstay.notify import reach, webhook
+from mainstay.notify.reach import Reach
+from tests.system.receivers import receiver
+
+NEVER = (
+    "0.0.0.0 169.254.169.254 224.0.0.1 240.0.0.1 255.255.255.255 :: fe80::1 ff02::1 ::ffff:169.254.169.254 "
+    "64:ff9b::a9fe:a9fe"
+)
+HERE = "127.0.0.1 127.9.9.9 ::1 ::ffff:127.0.0.1 64:ff9b::7f00:1"
+INSIDE = "10.0.0.1 172.16.0.1 192.168.1.1 100.64.0.1 fd00::1 ::ffff:10.0.0.1 2002:a00:1::"
+OUTSIDE = "93.184.216.34 2606:2800:220:1::1 64:ff9b::5db8:d822"
+
+
+@pytest.mark.parametrize(
+    ("addresses", "within"),
+    [
+        (NEVER, ()),
+        (HERE, (Reach.MACHINE,)),
+        (INSIDE, (Reach.NETWORK, Reach.MACHINE)),
+        (OUTSIDE, (Reach.INTERNET, Reach.NETWORK, Reach.MACHINE)),
+    ],
+)
+def test_addresses_by_how_far_they_are(addresses: str, within: tuple[Reach, ...]) -> None:
+    for text in addresses.split():
+        found = tuple(each for each in Reach if reach.within(ipaddress.ip_address(text), each))
+        assert found == within, text
+
+
+def test_a_name_is_refused_when_one_of_its_addresses_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(*_: Any, **__: Any) -> list[Any]:
+        return [(socket.AF_INET, 1, 6, "", (ip, 443)) for ip in ("93.184.216.34", "127.0.0.1")]
+
+    monkeypatch.setattr(reach.socket, "getaddrinfo", told)
+    with pytest.raises(BadInput, match=r"127\.0\.0\.1, which messages may not be sent to"):
+        reach.addresses("hooks.example.org", 443, Reach.NETWORK)
+
+
+def test_a_name_that_nobody_knows_is_told_in_words() -> None:
+    with pytest.raises(Unavailable, match="is not known"):
+        reach.addresses("nowhere.invalid", 443, Reach.NETWORK)
+
+
+def test_a_webhook_calls_the_address_that_was_judged_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    known = socket.getaddrinfo
+
+    def told(host: str, *more: Any, **named: Any) -> Any:
+        asked.append(host)
+        return known("127.0.0.1" if host == "hooks.example.org" else host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", told)
+    with receiver() as there:
+        port = there.url.rpartition(":")[2]
+        url = f"http://hooks.example.org:{port}/in"
+        tried = webhook.send(url, webhook.new_secret(), "id", b"{}", Reach.MACHINE, datetime.now(UTC))
+    assert tried.sent
+    assert asked.count("hooks.example.org") == 1
+    assert there.requests[0][1]["host"] == f"hooks.example.org:{port}"
