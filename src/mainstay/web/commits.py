@@ -4,9 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mainstay.flow import build as build_flow
-from mainstay.model.repository import Commit, Repository
+from mainstay.model.repository import Repository
 from mainstay.model.states import BuildState, JobState
-from mainstay.store import repositories
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as build_views
 from mainstay.store.views import commits as views
@@ -14,8 +13,10 @@ from mainstay.web import listing
 from mainstay.web.history import newest_first
 from mainstay.web.listing import CommitLine
 
+FEW = 120
+"""Builds that are looked at for a page where nothing is searched for,"""
 WINDOW = 400
-"""Builds that are looked at in one go,"""
+"""and in one go where something is,"""
 ROUNDS = 8
 """and how often at most for one page: a filter that hits rarely gives a short page, from which one may look on."""
 LONGEST_TEXT = 200
@@ -37,15 +38,21 @@ class Filter:
         """The whole name of the branch."""
         return listing.ref_of(self.branch) if self.branch else None
 
-    def fits(self, sha: str, commit: Commit | None) -> bool:
-        """Whether what a commit says is what is asked for."""
-        if not (self.author or self.text):
-            return True
+    @property
+    def searches(self) -> bool:
+        """Whether what commits say decides."""
+        return bool(self.author or self.text)
+
+    def fitting(self, tx: Tx, repository_id: int, shas: set[str]) -> set[str]:
+        """Those that say what is asked for."""
+        if not self.searches:
+            return shas
         author, text = self.author.casefold(), self.text.casefold()
-        if commit is None:
-            return not author and sha.startswith(text)
-        by = f"{commit.author} {commit.email}".casefold()
-        return author in by and (text in commit.message.casefold() or sha.startswith(text))
+        return {
+            sha
+            for sha, by, message in views.said(tx, repository_id, shas)
+            if author in by.casefold() and (text in message.casefold() or sha.startswith(text))
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +107,30 @@ def _window(tx: Tx, repository: Repository, wanted: Filter, edge: int | None, *,
     """The next candidates. Those in a rare state are found by the index over states, in the usual direction."""
     if wanted.state is None or backward:
         where = {"before": None, "after": edge} if backward else {"before": edge, "after": None}
-        return views.window(tx, repository.id, wanted.ref, **where, size=WINDOW)
+        return views.window(
+            tx,
+            repository.id,
+            wanted.ref,
+            **where,
+            size=WINDOW if wanted.searches or wanted.state else FEW,
+            fitting=lambda shas: wanted.fitting(tx, repository.id, shas),
+        )
     holding = listing.holding(wanted.state)
     asked = build_views.Wanted((repository.id,), wanted.ref, None, holding)
     ids, rest = build_views.candidates(tx, asked, edge, listing.PAGE)
     newest: dict[str, int] = {}
     for head in build_views.heads(tx, ids):
         newest.setdefault(head.commit, head.id)
-    return views.Window(tuple((build_id, sha) for sha, build_id in newest.items()), rest)
+    fitting = wanted.fitting(tx, repository.id, set(newest))
+    return views.Window(tuple((build_id, sha) for sha, build_id in newest.items() if sha in fitting), rest)
 
 
 def _fitting(
     tx: Tx, repository: Repository, wanted: Filter, part: Sequence[tuple[int, str]]
 ) -> Iterable[tuple[int, CommitLine]]:
     """The lines of those that fit, in the order given; jobs are read of no more than a page at a time."""
-    shas = [sha for _, sha in part]
-    known = repositories.known_commits(tx, repository.id, shas) if wanted.author or wanted.text else {}
-    fitting = [(place, sha) for place, sha in part if wanted.fits(sha, known.get(sha))]
-    for start in range(0, len(fitting), listing.PAGE):
-        some = fitting[start : start + listing.PAGE]
+    for start in range(0, len(part), listing.PAGE):
+        some = part[start : start + listing.PAGE]
         lines = {line.sha: line for line in listing.commit_lines(tx, repository.id, [s for _, s in some], wanted.ref)}
         for place, sha in some:
             line = lines.get(sha)

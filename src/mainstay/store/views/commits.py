@@ -1,6 +1,6 @@
 """Commits as lists and pages show them, found through their builds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,10 +48,19 @@ class Window:
     """The build where to look on, in the direction that was looked in; None: at the end."""
 
 
-def window(tx: Tx, repository_id: int, ref: str | None, *, before: int | None, after: int | None, size: int) -> Window:
+def window(
+    tx: Tx,
+    repository_id: int,
+    ref: str | None,
+    *,
+    before: int | None,
+    after: int | None,
+    size: int,
+    fitting: Callable[[set[str]], set[str]] | None = None,
+) -> Window:
     """The commits that stand among the next `size` builds older than `before`, or else newer than `after`.
 
-    A commit stands where its newest build is (of that ref, if one is given).
+    A commit stands where its newest build is (of that ref, if one is given). `fitting` chooses among them.
     """
     scope = [builds.c.repository_id == repository_id, builds.c.event != "bisect"]
     if ref is not None:
@@ -65,12 +74,21 @@ def window(tx: Tx, repository_id: int, ref: str | None, *, before: int | None, a
         rows = tx.conn.execute(query.where(builds.c.id > after).order_by(builds.c.id)).all()
         seen_after = rows[-1].id + 1 if len(rows) == size else None
     edge = rows[-1].id if len(rows) == size else None
-    elsewhere = _with_newer_builds(tx, scope, {row.commit for row in rows}, seen_after)
     newest: dict[str, int] = {}
     for row in rows:
         newest[row.commit] = max(row.id, newest.get(row.commit, 0))
-    found = [(build_id, sha) for sha, build_id in newest.items() if sha not in elsewhere]
+    wanted = set(newest) if fitting is None else fitting(set(newest))
+    wanted -= _with_newer_builds(tx, scope, wanted, seen_after)
+    found = [(build_id, sha) for sha, build_id in newest.items() if sha in wanted]
     return Window(tuple(sorted(found, reverse=True)), edge)
+
+
+def said(tx: Tx, repository_id: int, shas: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """What is searched of commits: the commit, who made it, the message."""
+    for part in parts(sorted(shas)):
+        query = select(commits.c.sha, commits.c.author, commits.c.email, commits.c.message)
+        for row in tx.conn.execute(query.where(commits.c.repository_id == repository_id, commits.c.sha.in_(part))):
+            yield row[0], f"{row[1]} {row[2]}", row[3]
 
 
 def any_newer(tx: Tx, repository_id: int, ref: str | None, build_id: int) -> bool:

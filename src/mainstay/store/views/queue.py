@@ -12,6 +12,8 @@ from mainstay.model.states import AttemptState, JobState
 from mainstay.store.database import Tx
 from mainstay.store.schema import attempts, builds, jobs, repositories
 
+SPANS = 250
+"""Attempts of a runner that are looked at in one go."""
 OPEN = (JobState.RUNNING, JobState.QUEUED, JobState.WAITING)
 
 
@@ -210,14 +212,18 @@ def spans_of_runner(
 ) -> list[tuple[datetime, datetime | None, AttemptState]]:
     """When a runner's attempts began and ended (None: not yet) that did not end before then, and how."""
     query = (
-        select(attempts.c.started_at, attempts.c.finished_at, attempts.c.state)
+        select(attempts.c.id, attempts.c.started_at, attempts.c.finished_at, attempts.c.state)
         .where(attempts.c.runner_id == runner_id, attempts.c.started_at.is_not(None))
         .order_by(attempts.c.id.desc())
-        .limit(limit)
+        .limit(SPANS)
     )
-    rows = tx.conn.execute(query)
-    return [
-        (row.started_at, row.finished_at, AttemptState(row.state))
-        for row in rows
-        if row.finished_at is None or row.finished_at >= since
-    ]
+    found: list[tuple[datetime, datetime | None, AttemptState]] = []
+    before: int | None = None
+    for _ in range(0, limit, SPANS):
+        rows = tx.conn.execute(query if before is None else query.where(attempts.c.id < before)).all()
+        live = [row for row in rows if row.finished_at is None or row.finished_at >= since]
+        found += [(row.started_at, row.finished_at, AttemptState(row.state)) for row in live]
+        if len(rows) < SPANS or not live:  # What began before all of these has ended long ago.
+            break
+        before = rows[-1].id
+    return found
