@@ -30,7 +30,7 @@ from mainstay.web.quarantine import Held
 from mainstay.web.testing import Digest
 from mainstay.web.tests_asked import asked_of, cursor_of
 
-PAGE = 50
+PAGE = 30
 RECENT = 20
 HISTORY = 100
 LISTS = {
