@@ -38,7 +38,7 @@ def test_many_legs_of_a_matrix_are_one_line(site: Site) -> None:
     assert edges == 2
     assert nodes == [
         ("passed", "lint: passed"),
-        ("failed", "test: failed"),
+        ("failed", "test ×297: failed"),
         ("skipped", "package: skipped"),
         ("passed", "alone: passed"),
     ]

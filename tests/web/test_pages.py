@@ -341,6 +341,27 @@ def test_every_answer_is_guarded(site: Site) -> None:
         assert "referrer-policy" in headers
 
 
+def test_pages_are_packed_for_those_who_unpack(site: Site) -> None:
+    site.fill(everything)
+    for path in ("/", re.findall(r"/assets/\w+/script.js", site.page("/").text)[0]):
+        packed = site.client.get(path, headers={"Accept": "text/html", "Accept-Encoding": "br;q=1, gzip"})
+        plain = site.client.get(path, headers={"Accept": "text/html", "Accept-Encoding": "gzip;q=0"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert "content-encoding" not in plain.headers
+        assert packed.text == plain.text
+        assert "Accept-Encoding" in packed.headers["vary"]
+
+
+def test_the_token_of_a_form_is_never_the_same(site: Site) -> None:
+    site.sign_in()
+    first, second = form_token(site), form_token(site)
+    assert first != second
+    for token in (first, second):
+        answer = site.client.post("/sign-out", data={"form_token": token[:-1] + "x"}, follow_redirects=False)
+        assert answer.status_code == 403
+    assert site.client.post("/sign-out", data={"form_token": first}, follow_redirects=False).status_code == 303
+
+
 def test_assets_may_be_kept_for_ever(site: Site) -> None:
     path = re.search(r'href="(/assets/\w+/style.css)"', site.page("/").text)
     assert path

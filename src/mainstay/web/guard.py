@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import secrets
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -23,6 +24,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+
+SALT_DIGITS = 16
+"""Of a form's token, hex: what makes it another one on each page."""
 
 
 class SecurityHeaders:
@@ -47,8 +51,15 @@ class SecurityHeaders:
 
 
 def form_token(session: str) -> str:
-    """What a form of this session must carry. It tells nothing of the session."""
-    return hmac.new(session.encode(), b"mainstay form", hashlib.sha256).hexdigest()
+    """What a form of this session must carry. It tells nothing of the session.
+
+    It is another one each time: what stays the same in compressed pages can be guessed from their sizes.
+    """
+    return _salted(session, secrets.token_hex(SALT_DIGITS // 2))
+
+
+def _salted(session: str, salt: str) -> str:
+    return salt + hmac.new(session.encode(), b"mainstay form " + salt.encode(), hashlib.sha256).hexdigest()
 
 
 def check_origin(request: Request) -> None:
@@ -67,5 +78,6 @@ def check_origin(request: Request) -> None:
 def check_form(request: Request, session: str, fields: dict[str, str]) -> None:
     """Refuse a form that was not made for this session."""
     check_origin(request)
-    if not hmac.compare_digest(fields.get("form_token", "").encode(), form_token(session).encode()):
+    given = fields.get("form_token", "")
+    if not hmac.compare_digest(given.encode(), _salted(session, given[:SALT_DIGITS]).encode()):
         raise NotAllowed("the form is out of date; load the page again and repeat what you did")

@@ -66,9 +66,10 @@ def _parser() -> Any:
 def _fitted(state: Any) -> None:
     """Headings stand below those of the page, task lists have boxes, columns their alignment without a style."""
     tokens = state.tokens
+    highest = min((int(token.tag[1]) for token in tokens if token.type == "heading_open"), default=1)
     for index, token in enumerate(tokens):
         if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+            token.tag = f"h{min(6, int(token.tag[1]) - highest + 3)}"
         elif token.type in ("td_open", "th_open") and "style" in token.attrs:
             token.attrs = {"align": _SIDES["style"].get(str(token.attrs["style"]), "left")}
         elif token.type == "inline" and token.children:

@@ -28,6 +28,8 @@ from mainstay.web.pages.words import LANGUAGES, Words, words_of
 
 HERE = Path(__file__).parent
 THEME_COOKIE = "mainstay_theme"
+SMALL_BYTES = 2000
+"""A page of this size is sent as it is."""
 THEMES = ("auto", "light", "dark")
 ASSETS = {
     "style.css": "text/css",
@@ -110,7 +112,18 @@ def render(
             **values,
         )
     )
-    return HTMLResponse(text, status, {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language"})
+    headers = {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language, Accept-Encoding"}
+    body = text.encode("utf-8", "replace")
+    if len(body) > SMALL_BYTES and takes_gzip(request):
+        body = gzip.compress(body, 4, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return HTMLResponse(body, status, headers)
+
+
+def takes_gzip(request: Request) -> bool:
+    """Whether the reader says that it unpacks gzip."""
+    offered = [part.strip().partition(";") for part in request.headers.get("accept-encoding", "")[:500].split(",")]
+    return any(name == "gzip" and weight.replace(" ", "") not in ("q=0", "q=0.0") for name, _, weight in offered)
 
 
 def _may(request: Request, viewer: Identity | None) -> dict[str, bool]:
@@ -141,6 +154,7 @@ def _asset(name: str) -> tuple[bytes, str]:
 def _packed(name: str) -> bytes:
     """An asset made small, once. Pages are not: the size of a page must not tell of what is secret in it."""
     return gzip.compress(_asset(name)[0], mtime=0)
+    return gzip.compress(_asset(name)[0], 9, mtime=0)
 
 
 def asset_path(name: str) -> str:
@@ -154,11 +168,16 @@ async def asset(request: Request) -> Response:
     if name not in ASSETS:
         raise NotFound(f"there is no file {name[:80]!r} here")
     body, digest = _asset(name)
+    headers = {"Vary": "Accept-Encoding"}
+    if takes_gzip(request):
+        body = _packed(name)
+        headers["Content-Encoding"] = "gzip"
     kept = "public, max-age=31536000, immutable" if request.path_params["digest"] == digest else "no-cache"
     headers = {"Cache-Control": kept, "Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         body, headers["Content-Encoding"] = _packed(name), "gzip"
     return Response(body, headers=headers, media_type=ASSETS[name])
+    return Response(body, headers={"Cache-Control": kept, **headers}, media_type=ASSETS[name])
 
 
 routes = [Route("/assets/{digest}/{name}", asset)]
