@@ -139,3 +139,50 @@ def test_a_build_goes_green_before_the_readers_eyes(chromium: Browser, here: Sta
     walk(opened(plain, complaints), here.url, build["id"], axe=False)
     assert complaints == []
     plain.close()
+
+
+def test_a_growing_log_follows_whoever_is_at_its_end_and_moves_nobody_else(
+    chromium: Browser, here: Stand, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    wait = "while [ ! -e {} ]; do sleep 0.05; done"
+    project = Project(tmp_path / "repositories")
+    project.workflow(
+        f"seq 1 300; printf 'half a line'; {wait.format(first)}; echo; echo more; echo and more",
+        f"echo the second step; {wait.format(second)}; echo at last",
+    )
+    project.commit("counts")
+    project.push()
+    here.watch(project)
+    until(lambda: here.builds(state="running"), "a running build")
+
+    complaints: list[str] = []
+    reading = chromium.new_context(locale="en-GB", viewport={"width": 1200, "height": 800})
+    behind, end = opened(reading, complaints), opened(reading, complaints)
+    for page in (behind, end):
+        page.goto(f"{here.url}/jobs/1/attempts/1")
+        expect(page.locator("#log .unended")).to_contain_text("half a line", timeout=WAIT_MS)
+    at_end = "innerHeight + scrollY >= document.documentElement.scrollHeight - 80"
+    assert end.evaluate(at_end), "an open log is shown at its end"
+    behind.bring_to_front()
+    behind.evaluate("scrollTo(0, 400)")
+    behind.wait_for_function("document.body.dataset.refresh")
+    first.touch()
+    newer = behind.locator(".newer")
+    expect(newer).to_have_text("3 new lines", timeout=WAIT_MS)
+    expect(behind.locator("#log")).to_contain_text("and more")
+    assert behind.evaluate("scrollY") == 400, "the reader was moved"
+    end.bring_to_front()
+    expect(end.locator("#log")).to_contain_text("the second step", timeout=WAIT_MS)
+    expect(end.locator("#log")).not_to_contain_text("299")
+    behind.bring_to_front()
+    expect(behind.locator("#log")).to_contain_text("299")
+    newer.click()
+    behind.wait_for_function(at_end)
+    expect(newer).to_be_hidden()
+    second.touch()
+    end.bring_to_front()
+    expect(end.locator("#log")).to_contain_text("at last", timeout=WAIT_MS)
+    expect(end.get_by_role("heading", level=1)).to_contain_text("test passed in", timeout=WAIT_MS)
+    assert complaints == []
+    reading.close()

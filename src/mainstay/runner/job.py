@@ -339,7 +339,8 @@ class Job:
             name = site.output.reading.masked(await run.name())
             result = await run.decide()
             if result is None:
-                began = StepResult(number, name, StepState.RUNNING, started_at=datetime.now(UTC))
+                offset = await site.output.settle()  # told at once, so that pages know whose output it is
+                began = StepResult(number, name, StepState.RUNNING, started_at=datetime.now(UTC), log_offset=offset)
                 self.steps.append(began)
                 self._changed(self)
                 try:

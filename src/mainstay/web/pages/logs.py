@@ -24,7 +24,7 @@ from mainstay.web.pages.forms import Forms
 from mainstay.web.pages.marks import path_of
 from mainstay.web.pages.rendering import Crumb, environment, render, speak
 from mainstay.web.pages.screens import Opened
-from mainstay.web.pages.tails import Tail
+from mainstay.web.pages.tails import TAIL_BYTES, Tail
 from mainstay.web.pages.words import Words
 from mainstay.web.paths import number
 
@@ -97,12 +97,13 @@ async def _steps(request: Request, view: View) -> dict[str, Any]:
     begin = part.start
     if opened.at is not None:
         begin = await screens.some_before(site, attempt.id, opened.at, part.start)
-    shown = await screens.screen(site, attempt.id, begin, part.end, opened)
+    last = attempt.state in OPEN_ATTEMPT and part is parts[-1]
+    shown = await screens.screen(site, attempt.id, begin, part.end, opened, growing=last)
     earlier = None
     if begin > part.start:
         back = begin - screens.SCREEN_BYTES + screens.BEFORE_BYTES
         earlier = await screens.some_before(site, attempt.id, back, part.start)
-    growing = attempt.state in OPEN_ATTEMPT and part is parts[-1] and shown.end >= part.end
+    growing = last and part.end - shown.end < TAIL_BYTES
     return {
         "found": None,
         "parts": parts,
@@ -111,6 +112,7 @@ async def _steps(request: Request, view: View) -> dict[str, Any]:
         "folds": screens.folded(shown.lines, growing=growing),
         "earlier": earlier,
         "growing": growing,
+        "further": not growing and shown.end < part.end,
     }
 
 

@@ -44,8 +44,13 @@ class Opened:
 NOWHERE = Opened()
 
 
-async def screen(site: Site, attempt_id: int, start: int, end: int, opened: Opened = NOWHERE) -> Screen:
-    """The lines from byte `start` to at most `end`. A line that is longer than a screen is cut and ends it."""
+async def screen(
+    site: Site, attempt_id: int, start: int, end: int, opened: Opened = NOWHERE, *, growing: bool = False
+) -> Screen:
+    """The lines from byte `start` to at most `end`. A line that is longer than a screen is cut and ends it.
+
+    Of what is `growing` a last line without its end is left out: the tail begins with it.
+    """
     data = await logs.read(site, attempt_id, start, min(end, start + SCREEN_BYTES))
     stop = start + len(data)
     endless = False
@@ -56,6 +61,9 @@ async def screen(site: Site, attempt_id: int, start: int, end: int, opened: Open
             stop = await site.engine.logs.line_end(attempt_id, stop - 1, end)
         else:
             data, stop = data[:whole], start + whole
+    if growing and stop >= end and not data.endswith(b"\n"):
+        data = data[: data.rfind(b"\n") + 1]
+        stop = start + len(data)
     breaks = await site.engine.logs.breaks_before(attempt_id, start)
     found = list(ansi.lines(data, start, None if breaks is None else breaks + 1))
     if endless:
