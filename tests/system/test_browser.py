@@ -92,7 +92,9 @@ def use_keys(page: Page, url: str) -> None:
     expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
     check_access(page)
     page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
     page.keyboard.press("j")
+    expect(page.locator("main .jobs a").first).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("test passed")
     page.keyboard.press("/")
@@ -110,7 +112,8 @@ def use_keys(page: Page, url: str) -> None:
 def test_a_build_goes_green_before_the_readers_eyes(chromium: Browser, here: Stand, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     project = Project(tmp_path / "repositories")
-    project.workflow(f"echo begun; while [ ! -e {gate} ]; do sleep 0.05; done; echo '<b>finished</b>'")
+    folded = "echo ::group::Folded; echo inside; echo ::endgroup::"
+    project.workflow(f"echo begun; {folded}; while [ ! -e {gate} ]; do sleep 0.05; done; echo '<b>finished</b>'")
     project.commit("a first change")
     project.push()
     here.watch(project)

@@ -27,7 +27,9 @@ def with_log(site: Site, *steps: Step, state: str = "passed") -> None:
 
 def lines(text: str, mark: str = "") -> list[tuple[int, str]]:
     """Numbers and texts of the lines on a page; with `mark` of those with that class."""
-    found = re.findall(r'<(?:div|summary) class="l([^"]*)" id="L(\d+)"><a[^>]*>\d+</a>(.*?)</(?:div|summary)>', text)
+    found = re.findall(
+        r'<(?:div|summary) class="l([^"]*)" id="L(\d+)"><(?:a|span)[^>]*>\d+</(?:a|span)>(.*?)</(?:div|summary)>', text
+    )
     return [(int(n), html.unescape(re.sub("<[^>]+>", "", said))) for classes, n, said in found if mark in classes]
 
 
