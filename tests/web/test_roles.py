@@ -173,7 +173,6 @@ ROUTES: dict[str, Any] = {
     "GET /api/v1/tokens": SELF,
     "POST /api/v1/tokens": SELF,
     "DELETE /api/v1/tokens/{token}": SELF,
-    "GET /repositories/{name}/refs": R,
     "GET /api/v1/queue": R,
     "GET /api/v1/events": R,
 }

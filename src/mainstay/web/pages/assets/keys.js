@@ -72,7 +72,10 @@
     const row = event.target.closest("[data-href]");
     if (row) location.href = row.dataset.href;
   });
-  for (const dialog of [palette, keys]) dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+  for (const dialog of [palette, keys]) {
+    dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+    dialog.addEventListener("close", () => { if (dialog.contains(document.activeElement)) document.activeElement.blur(); });
+  }
 
   const opener = document.querySelector(".goto"), helper = document.querySelector(".show-keys");
   opener.hidden = helper.hidden = false;
@@ -121,7 +124,7 @@
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || !single.checked) return;
-    if (event.target.closest("input:not([type=checkbox]), select, textarea, dialog, [contenteditable]")) return;
+    if (event.target.closest("input:not([type=checkbox]), select, textarea, dialog[open], [contenteditable]")) return;
     if (going && Date.now() - going < 1500 && places[event.key]) { event.preventDefault(); going = 0; go(places[event.key]()); return; }
     going = event.key === "g" ? Date.now() : 0;
     const act = acts[event.key];
