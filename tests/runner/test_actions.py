@@ -97,6 +97,19 @@ def test_setup_python_says_what_is_there_when_it_does_not_have_it(bench: Bench) 
     assert "Python >=3.99 is not available on this runner; it has" in (finish.reason or "")
 
 
+def test_of_a_list_of_versions_those_that_are_there_are_set_up(bench: Bench) -> None:
+    several = {"python-version": f"{HERE}\npypy3.10"}
+    finish, record = bench.run(
+        Step(uses="actions/setup-python@v5", inputs=several),
+        Step(run="python -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'"),
+    )
+    assert finish.state == "passed", record.log.decode()
+    assert record.log.endswith(f"\n{HERE}\n".encode())
+    assert any("pypy3.10 is not available here" in each.message for each in finish.annotations)
+    none, _ = bench.run(Step(uses="actions/setup-python@v5", inputs={"python-version": "pypy3.9\npypy3.10"}))
+    assert (none.state, "none of pypy3.9, pypy3.10" in (none.reason or "")) == ("neutral", True)
+
+
 def test_a_failure_that_came_before_what_is_not_here_is_a_failure(bench: Bench) -> None:
     missing = Step(uses="actions/setup-python@v5", inputs={"python-version": "pypy3.10"}, condition="always()")
     finish, _ = bench.run("exit 3", missing)

@@ -42,17 +42,31 @@ async def setup_python(call: Call) -> None:
     here = str(call.situation.contexts["runner"]["arch"])
     if architecture and ARCHITECTURES.get(architecture.lower(), architecture) != here:
         raise NotHere(f"this runner has Python for {here}, not for {architecture}")
-    wanted = [versions.parse(text) for text in _asked(call)]
+    asked = _asked(call)
     found: list[Interpreter] = []
     machine = await _interpreters(call)
-    for each in wanted:
-        prereleases = each.prereleases or call.flag("allow-prereleases", default=False)
-        chosen = _best(machine, each, prereleases=prereleases) or await _fetched(call, each)
-        if chosen is None:
-            have = ", ".join(sorted({_text(one.version) for one in machine}, key=_sort_key)) or "none"
-            raise NotHere(f"Python {each.text} is not available on this runner; it has {have}. {_advice()}")
-        found.append(chosen)
+    for text in asked:
+        try:
+            found.append(await _chosen(call, text, machine))
+        except NotHere as missing:
+            if len(asked) == 1:
+                raise
+            # Of a list, for tools that choose among them, those that are there are of use without the others.
+            call.warn(f"{missing}. The others of the list are set up")
+    if not found:
+        raise NotHere(f"none of {', '.join(asked)} is available on this runner. {_advice()}")
     await _use(call, found)
+
+
+async def _chosen(call: Call, text: str, machine: list[Interpreter]) -> Interpreter:
+    """The interpreter for one version, fetched if need be. Raises NotHere; ActionFailed for what makes no sense."""
+    each = versions.parse(text)
+    prereleases = each.prereleases or call.flag("allow-prereleases", default=False)
+    chosen = _best(machine, each, prereleases=prereleases) or await _fetched(call, each)
+    if chosen is None:
+        have = ", ".join(sorted({_text(one.version) for one in machine}, key=_sort_key)) or "none"
+        raise NotHere(f"Python {each.text} is not available on this runner; it has {have}. {_advice()}")
+    return chosen
 
 
 def _asked(call: Call) -> list[str]:
