@@ -54,7 +54,9 @@ def called(folder: Path, *words: str, **env: str) -> str:
 
 
 def test_the_newest_interpreter_of_each_version_is_there(offered: Path) -> None:
-    assert sorted(path.name for path in offered.iterdir()) == ["pipx", "python3.12", "python3.9", "uv", "uvx"]
+    found = {path.name for path in offered.iterdir()}
+    assert {name for name in found if name.startswith("python")} == {"python3.12", "python3.9"}
+    assert {"pipx", "uv", "uvx"} <= found
     assert offered.joinpath("python3.12").readlink().parts[-3] == "3.12.10"
 
 
