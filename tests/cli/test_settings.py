@@ -66,3 +66,17 @@ def test_every_option_that_has_a_variable_names_it_in_its_help(mainstay: Callabl
         if setting.option:
             assert setting.option in helps
             assert setting.name in helps
+
+
+def test_secrets_come_from_arguments_the_environment_and_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secrets.env"
+    file.write_text("# of the team\nA=one\nexport B = 'two words'\n\nC=\"x=y\"\nD=\n")
+    monkeypatch.setenv("FROM_HERE", "value")
+    found = settings.secrets(["FROM_HERE", "A=other"], file)
+    assert found == {"A": "other", "B": "two words", "C": "x=y", "D": "", "FROM_HERE": "value"}
+    file.write_text("A=one\nnonsense\n")
+    for bad in (file, tmp_path / "none"):
+        with pytest.raises(BadInput, match=r"secrets\.env:2|cannot be read"):
+            settings.secrets([], bad)

@@ -136,6 +136,10 @@ def build_lines(build: Any, out: Terminal) -> list[str]:
 def _job_lines(job: Any, out: Terminal) -> list[str]:
     """What is worth knowing of a job beyond its row: why it waits or failed, its earlier tries, its steps."""
     lines = [f"  {job['reason']}"] if job["reason"] else []
+    if job.get("environment"):
+        lines.append(f"  environment {terminal.one_line(job['environment'])}")
+    if job.get("permissions"):
+        lines.append(f"  permissions {', '.join(f'{name}: {level}' for name, level in job['permissions'].items())}")
     lines += [
         f"  attempt {attempt['number']}: {out.state_text(attempt['state'])} {attempt.get('reason') or ''}".rstrip()
         for attempt in job["attempts"][:-1]

@@ -88,6 +88,9 @@ def _pair(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
     help="A secret; without =VALUE that of the environment.",
 )
 @click.option(
+    "--secrets-file", metavar="FILE", type=click.Path(path_type=Path), help="Secrets, a line NAME=VALUE each."
+)
+@click.option(
     "--parallel", metavar="N", type=click.IntRange(1, 512), help="How many jobs at once. Without it: one per core."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would run: jobs, legs, steps, and what is replaced.")
@@ -121,7 +124,8 @@ def run(folder: Path, as_json: bool, **how: Any) -> int:
         payload=choosing.read_payload(how.pop("event_file")),
         needs=not how.pop("no_needs"),
     )
-    told = facts.Facts(variables=how.pop("variables"), secrets=settings.secrets(how.pop("secrets")))
+    given = settings.secrets(how.pop("secrets"), how.pop("secrets_file"))
+    told = facts.Facts(variables=how.pop("variables"), secrets=given)
     means = {name: how.pop(name) for name in ("executor", "engine", "image", "open_containers")}
     means = {name: value for name, value in means.items() if value}
     return running.run(folder, data, asked, told, means=means, as_json=as_json, **how)

@@ -61,6 +61,7 @@ COMMANDS = {
     "audit": Entry("people:audit", TEND, "List who changed what, when and from where; newest first."),
     "doctor": Entry("doctor:doctor", TEND, "Look whether this machine and the data folder are in order."),
     "backup": Entry("data:backup", TEND, "Write all data into one file, while the server runs."),
+    "reseal": Entry("resealing:reseal", TEND, "Seal all secrets with a new key, while no server runs."),
     "restore": Entry("data:restore", TEND, "Fill an empty data folder from a backup."),
 }
 

@@ -102,7 +102,7 @@ async def _bundled(git_dir: Path, bundle: Path) -> bool:
 def restore(place: Data, file: Path) -> dict[str, Any]:
     """Fill an empty place from a backup and give its manifest."""
     place.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _no_server(place.data):
+    with no_server(place.data):
         return _document(asyncio.run(_restore(place, file)))
 
 
@@ -125,7 +125,7 @@ async def _restore(place: Data, file: Path) -> Manifest:
 
 
 @contextmanager
-def _no_server(data: Path) -> Iterator[None]:
+def no_server(data: Path) -> Iterator[None]:
     """Keep servers away from the folder meanwhile; they hold the same lock."""
     handle = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -211,9 +211,12 @@ def find_server(server: str | None, token: str | None, data: str | None) -> Targ
     return Target(_checked(url, str(file)), given or _read(folder / "token"), str(file))
 
 
-def secrets(written: Sequence[str]) -> dict[str, str]:
-    """Secrets as the command line has them: `NAME=VALUE`, or `NAME` for the value that the environment has."""
-    found = {}
+def secrets(written: Sequence[str], file: Path | None = None) -> dict[str, str]:
+    """Secrets as the command line has them: `NAME=VALUE`, or `NAME` for the value that the environment has.
+
+    Those of a file, a line each, come before. Raises BadInput.
+    """
+    found = {} if file is None else _secrets_of(file)
     for each in written:
         name, equals, value = each.partition("=")
         if not equals:
@@ -223,6 +226,26 @@ def secrets(written: Sequence[str]) -> dict[str, str]:
                 )
             value = os.environ[name]
         found[name] = value
+    return found
+
+
+def _secrets_of(file: Path) -> dict[str, str]:
+    """Lines `NAME=VALUE`, as `.env` files have them: a value may stand in quotes, a line with # first says nothing."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--secrets-file {file} cannot be read: {error}.") from None
+    found = {}
+    for number, line in enumerate(lines, 1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"{file}:{number} is not NAME=VALUE.")
+        value = value.strip()
+        is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+        found[name.strip()] = value[1:-1] if is_quoted else value
     return found
 
 

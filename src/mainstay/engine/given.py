@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
-from mainstay.engine.secrets import context_of
 from mainstay.model.plan import Plan, PlannedJob
 from mainstay.model.secret import TOKEN, Place, Secret
 from mainstay.store import secrets, variables
 from mainstay.store.builds import BuildRow
 from mainstay.store.database import Tx
 from mainstay.store.seal import CannotOpen, Seal
-from mainstay.store.secrets import Sealed
+from mainstay.store.secrets import Sealed, context_of
 from mainstay.workflow import mentions
 from mainstay.workflow.mentions import Mentions
 

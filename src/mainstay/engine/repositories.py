@@ -96,7 +96,7 @@ class Repositories:
         repository = await self.by_name(name)
         if repository.key_public is None:
             pair = make_key(f"mainstay {name}")
-            sealed = self._seal.seal(pair.private, f"deploy key of {repository.id}")
+            sealed = self._seal.seal(pair.private, repositories.key_context(repository.id))
             await self._database.write(_set_key, actor, repository.id, pair.public, sealed, self._clock.now())
             repository = await self.by_name(name)
         return repository.key_public or ""
@@ -106,7 +106,7 @@ class Repositories:
         sealed = await self._database.read(repositories.sealed_key, repository.id)
         if sealed is None:
             return Access(None, self.known_hosts)
-        private = self._seal.open(sealed, f"deploy key of {repository.id}")
+        private = self._seal.open(sealed, repositories.key_context(repository.id))
         return Access(private, self.known_hosts)
 
 

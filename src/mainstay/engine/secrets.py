@@ -19,6 +19,7 @@ from mainstay.store import audit, events, repositories, variables
 from mainstay.store import secrets as store
 from mainstay.store.database import Database, Tx
 from mainstay.store.seal import Seal
+from mainstay.store.secrets import context_of, webhook_context
 from mainstay.workflow.masks import Masker
 
 MAX_AT_PLACE = 500
@@ -26,16 +27,6 @@ MAX_AT_PLACE = 500
 
 DONE = {"set": "set", "remove": "removed", "make-secret": "secret made", "remove-secret": "secret removed"}
 """What was done, in words."""
-
-
-def context_of(place: Place, name: str) -> str:
-    """What a secret is sealed for. A row that is moved to another place or name does not open there."""
-    return f"secret {name} of {place.key}"
-
-
-def webhook_context(repository_id: int) -> str:
-    """What the secret of a repository's webhooks is sealed for."""
-    return f"webhook secret of {repository_id}"
 
 
 class Secrets:

@@ -114,6 +114,11 @@ def remove(tx: Tx, repository: Repository, now: datetime) -> None:
     )
 
 
+def key_context(repository_id: int) -> str:
+    """What the private half of a deploy key is sealed for."""
+    return f"deploy key of {repository_id}"
+
+
 def set_key(tx: Tx, repository_id: int, public: str, sealed: bytes) -> None:
     """Keep a deploy key: the public half in words, the private half sealed."""
     change(tx, repository_id, key_public=public, key_sealed=sealed)

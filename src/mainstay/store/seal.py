@@ -56,15 +56,7 @@ class Seal:
     @classmethod
     def from_text(cls, text: str, where: str = "the sealing key") -> "Seal":
         """The keys of a key file's text; for servers that are given it in a setting instead of a file."""
-        keys: dict[int, bytes] = {}
-        for line in text.splitlines():
-            if line.strip() and not line.startswith("#"):
-                number, _, encoded = line.strip().partition(" ")
-                try:
-                    keys[int(number)] = base64.b64decode(encoded, validate=True)
-                except (ValueError, binascii.Error) as error:
-                    raise MainstayError(f"Cannot use {where}: a line is not `NUMBER BASE64`.") from error
-        return cls(keys, where)
+        return cls(_keys(text, where), where)
 
     def seal(self, secret: bytes, context: str) -> bytes:
         """`context` says what it is for, in words that will be the same when it is opened."""
@@ -91,6 +83,47 @@ class Seal:
             ) from error
 
 
+def _keys(text: str, where: str) -> dict[int, bytes]:
+    """The keys of a key file by number, in its order."""
+    keys: dict[int, bytes] = {}
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            number, _, encoded = line.strip().partition(" ")
+            try:
+                keys[int(number)] = base64.b64decode(encoded, validate=True)
+            except (ValueError, binascii.Error) as error:
+                raise MainstayError(f"Cannot use {where}: a line is not `NUMBER BASE64`.") from error
+    return keys
+
+
+def add_key(path: Path) -> None:
+    """Append a new key to a key file, safe from a power cut: from now on it seals, and the others still open."""
+    text = path.read_text()
+    used = set(_keys(text, f"the sealing key {path}"))
+    number = next((each for each in (*range(max(used) + 1, 256), *range(256)) if each not in used), None)
+    if number is None:
+        raise MainstayError(f"Cannot add a key to {path}: it has 256 already. Forget the old ones first.")
+    _replace(path, f"{text.rstrip()}\n{number} {base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}\n")
+
+
+def keep_newest_key(path: Path) -> None:
+    """Take all keys but the last one out of a key file."""
+    lines = path.read_text().splitlines()
+    kept = [line for line in lines if line.startswith("#")]
+    newest = [line for line in lines if line.strip() and not line.startswith("#")][-1]
+    _replace(path, "\n".join([*kept, newest]) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
 class _Cipher(Protocol):
     def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes) -> bytes: ...
     def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes) -> bytes: ...
@@ -114,10 +147,14 @@ def _make(path: Path) -> None:
             os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync_folder(path.parent)
     finally:
         os.unlink(temporary)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

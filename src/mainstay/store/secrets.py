@@ -35,6 +35,16 @@ class Sealed:
     value: bytes
 
 
+def context_of(place: Place, name: str) -> str:
+    """What a secret is sealed for. A row that is moved to another place or name does not open there."""
+    return f"secret {name} of {place.key}"
+
+
+def webhook_context(repository_id: int) -> str:
+    """What the secret of a repository's webhooks is sealed for."""
+    return f"webhook secret of {repository_id}"
+
+
 def _secret(row: Any) -> Secret:
     place = Place(row.repository_id, row.environment)
     return Secret(row.name, place, row.updated_by, row.updated_at, row.used_at)

@@ -17,7 +17,7 @@ router = APIRouter(tags=["artifacts"])
 
 
 def _of_build(tx: Tx, name: str) -> list[Any]:
-    line, _ = whole_build(tx, name)
+    line, *_ = whole_build(tx, name)
     return stored.of_build(tx, line.head.id)
 
 

@@ -12,6 +12,7 @@ from mainstay.model.states import BuildState
 from mainstay.store import events, jobs
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
+from mainstay.store.views.asked import Asked, asked
 from mainstay.web import listing, logs
 from mainstay.web.access import sight_of
 from mainstay.web.api import describe, shapes, shaping
@@ -42,13 +43,13 @@ async def list_builds(
     return page([shaping.build_line(line, address) for line in found], rest)
 
 
-def whole_build(tx: Tx, name: str) -> tuple[Line, list[Job]]:
+def whole_build(tx: Tx, name: str) -> tuple[Line, list[Job], dict[int, Asked]]:
     """A build with everything. Raises NotFound."""
     build_id = listing.build_id(tx, name)
     head = views.head(tx, build_id)
     if head is None:
         raise NotFound(f"there is no build with the id {build_id}; `mainstay builds` shows the newest")
-    return listing.lines(tx, [head])[0], jobs.of_build(tx, build_id)
+    return listing.lines(tx, [head])[0], jobs.of_build(tx, build_id), asked(tx, build_id)
 
 
 @router.get("/builds/{build}", responses=describe.gives(shapes.BuildShape, "The build."))
@@ -61,11 +62,11 @@ async def show_build(
     ] = 0,
 ) -> Response:
     """One build with its jobs, attempts and steps; `wait` holds the answer back until it has its verdict."""
-    line, found = await site.engine.db.read(whole_build, build)
+    line, found, more = await site.engine.db.read(whole_build, build)
     if wait and not line.ended:
         await _until_ended(site, line.head.id, wait)
-        line, found = await site.engine.db.read(whole_build, str(line.head.id))
-    return answer(shaping.build(line, found, address_of(request)))
+        line, found, more = await site.engine.db.read(whole_build, str(line.head.id))
+    return answer(shaping.build(line, found, more, address_of(request)))
 
 
 async def _until_ended(site: Site, build_id: int, wait_s: float) -> None:
@@ -73,7 +74,7 @@ async def _until_ended(site: Site, build_id: int, wait_s: float) -> None:
     until = loop.time() + wait_s
     with site.streams.watch(site.engine.wake, f"build:{build_id}") as watch:
         while site.streams.going() and (left := until - loop.time()) > 0:
-            line, _ = await site.engine.db.read(whole_build, str(build_id))
+            line, *_ = await site.engine.db.read(whole_build, str(build_id))
             if line.ended:
                 return
             await watch.wait(left)
@@ -89,8 +90,8 @@ async def cancel_build(request: Request, site: At, asker: Developer, build: Buil
     ask = await body_of(request, shapes.CancelAsk)
     build_id = await site.engine.db.read(listing.build_id, build)
     await site.engine.cancel_build(asker.actor, build_id, ask.reason)
-    line, found = await site.engine.db.read(whole_build, str(build_id))
-    return answer(shaping.build(line, found, address_of(request)))
+    line, found, more = await site.engine.db.read(whole_build, str(build_id))
+    return answer(shaping.build(line, found, more, address_of(request)))
 
 
 @router.post(
@@ -120,7 +121,7 @@ async def prioritise_build(request: Request, site: At, asker: Developer, build: 
 
 
 def _story_of_build(tx: Tx, name: str) -> list[shapes.Happened]:
-    line, _ = whole_build(tx, name)
+    line, *_ = whole_build(tx, name)
     return [shaping.happened(event) for event in events.of_build(tx, line.head.id)]
 
 

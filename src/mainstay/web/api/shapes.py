@@ -66,6 +66,10 @@ class JobShape(Struct, frozen=True):
     reused_from: int | None
     tests: Tests
     attempts: list[AttemptShape]
+    environment: str | None
+    """Whose secrets and variables it is given; null: it names none."""
+    permissions: dict[str, str]
+    """As the workflow file has them; they rule nothing here."""
 
 
 class BuildLine(Struct, frozen=True):

@@ -1,6 +1,6 @@
 """From model values and rows to the JSON of the API."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from mainstay.model.secret import Secret, Variable
 from mainstay.model.states import OPEN_ATTEMPT
 from mainstay.store.figures import DayRow
 from mainstay.store.schedules import Scheduled
+from mainstay.store.views.asked import NOTHING, Asked
 from mainstay.store.views.queue import OpenJob
 from mainstay.store.views.tests import Outcome, TestLine
 from mainstay.web.api import shapes
@@ -37,9 +38,11 @@ def build_line(line: Line, address: str) -> shapes.BuildLine:
     return shapes.BuildLine(**_build_fields(line, address))
 
 
-def build(line: Line, jobs: Sequence[Job], address: str) -> shapes.BuildShape:
-    """A build with everything."""
-    return shapes.BuildShape(**_build_fields(line, address), jobs=[job_shape(job) for job in jobs])
+def build(line: Line, jobs: Sequence[Job], asked: Mapping[int, Asked], address: str) -> shapes.BuildShape:
+    """A build with everything; `asked` by the job's id."""
+    return shapes.BuildShape(
+        **_build_fields(line, address), jobs=[job_shape(job, asked.get(job.id, NOTHING)) for job in jobs]
+    )
 
 
 def _build_fields(line: Line, address: str) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def _build_fields(line: Line, address: str) -> dict[str, Any]:
     }
 
 
-def job_shape(job: Job) -> shapes.JobShape:
+def job_shape(job: Job, asked: Asked) -> shapes.JobShape:
     """A job with its attempts; its tests are those of its newest attempt that has any."""
     counts = next((each.tests for each in reversed(job.attempts) if any(_counts(each).values())), None)
     return shapes.JobShape(
@@ -79,6 +82,8 @@ def job_shape(job: Job) -> shapes.JobShape:
         job.reused_from,
         shapes.Tests(counts.passed, counts.failed, counts.error, counts.skipped) if counts else shapes.Tests(),
         [_attempt(each) for each in job.attempts],
+        asked.environment,
+        dict(asked.permissions),
     )
 
 

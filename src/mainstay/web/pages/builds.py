@@ -21,6 +21,7 @@ from mainstay.store import artifacts, events, jobs, plans, repositories
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
 from mainstay.store.views import tests as test_views
+from mainstay.store.views.asked import Asked, asked
 from mainstay.store.views.builds import AttemptNotes, BuildHead
 from mainstay.store.views.tests import Outcome
 from mainstay.web import culprits, listing, logs
@@ -69,6 +70,7 @@ class View:
     """Commits of the branch around this one, newest first."""
     before: BuildHead | None
     after: BuildHead | None
+    asked: dict[int, Asked]
     culprits: tuple[Told, ...] = ()
     held: frozenset[str] = frozenset()
     """Those of the failed tests that are in quarantine."""
@@ -117,6 +119,7 @@ def _view(tx: Tx, build_id: int) -> View:
         tuple(events.of_build(tx, build_id, 200)),
         tuple(_around(tx, head)),
         *views.beside(tx, head),
+        asked(tx, build_id),
         culprits=tuple(culprits.of_build(tx, head.repository_id, head.ref, head.commit, build_id)),
         held=frozenset(name for name, _ in failures if entry_for(plans.of_build(tx, build_id).quarantine, name)),
     )
