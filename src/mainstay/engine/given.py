@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
+import msgspec
+
 from mainstay.model.plan import Plan, PlannedJob
 from mainstay.model.secret import TOKEN, Place, Secret
 from mainstay.store import secrets, variables
@@ -91,7 +93,7 @@ class Values:
 
 def variables_of(tx: Tx, row: BuildRow, plan: Plan) -> dict[str, str]:
     """What the keys of jobs see of variables on the server, before an environment is known."""
-    if not _of_plan(_Keyed(row.plan, "", plan, None)).variables:
+    if not _may_name_variables(_Keyed(row.plan, "", plan, None)):
         return {}
     return variables.nearest(tx, (Place(), Place(row.repository_id)))
 
@@ -125,5 +127,6 @@ def _of_job(keyed: _Keyed) -> Mentions:
 
 
 @lru_cache(maxsize=512)
-def _of_plan(keyed: _Keyed) -> Mentions:
-    return mentions.of_plan(keyed.plan)
+def _may_name_variables(keyed: _Keyed) -> bool:
+    """Whether the word stands anywhere. Reading all expressions of 256 jobs would take 50 ms of a push's way."""
+    return b"vars" in msgspec.json.encode(keyed.plan).lower()

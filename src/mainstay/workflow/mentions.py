@@ -121,11 +121,3 @@ def _passed(call: Call, inside: Mentions) -> Mentions:
         if inside.all_secrets or name.upper() in inside.secrets:
             wanted |= of_text(text)
     return wanted
-
-
-def of_plan(plan: Plan) -> Mentions:
-    """What anything in a plan mentions."""
-    mentions = _of_value((plan.concurrency, plan.run_name))
-    for job in plan.jobs:
-        mentions |= of_job(plan, job)
-    return mentions
