@@ -89,6 +89,8 @@ ROUTES: dict[str, Any] = {
     "GET /audit": (SERVER, A),
     "GET /sign-in": NOBODY,
     "POST /sign-in": NOBODY,
+    "GET /sign-in/openid": NOBODY,
+    "GET /sign-in/openid/return": NOBODY,
     "POST /sign-out": NOBODY,
     "POST /preferences": NOBODY,
     "GET /healthz": NOBODY,

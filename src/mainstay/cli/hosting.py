@@ -19,6 +19,7 @@ from pathlib import Path
 import uvicorn
 
 from mainstay.engine.fleet import Local
+from mainstay.engine.openid import OpenId
 from mainstay.engine.server import Config, Engine
 from mainstay.flow.fleet import Bounds
 from mainstay.model.errors import Unavailable
@@ -64,6 +65,7 @@ class Place:
     containers: tuple[str, ...] = ()
     """What local runners are told of containers, as arguments."""
     hook_secrets: dict[str, str] = field(default_factory=dict)
+    openid: OpenId | None = None
     public_reading: str | None = None
     """`all`, `marked` or `none`; None: as the address is."""
     outgoing: Outgoing = field(default_factory=Outgoing)
@@ -96,7 +98,7 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
     with _alone(place.data), _listening(place) as listener:
         url = _url(place, listener)
         out = outlet(place.public_url or url, **asdict(place.outgoing))
-        engine = await Engine.open(Config(place.data, place.database, place.blobs, outlet=out))
+        engine = await Engine.open(Config(place.data, place.database, place.blobs, outlet=out, openid=place.openid))
         try:
             options = Options(
                 public_reading=_reading(place) == "all",

@@ -92,6 +92,24 @@ REACH = Setting(
     "How far webhooks and chats may reach: `internet` (public addresses), `network` (private ones too) or `machine` "
     "(this machine as well).",
 )
+OPENID_ISSUER = Setting(
+    "MAINSTAY_OPENID_ISSUER", None, "none: no OpenID Connect", "The identity provider's address (`issuer`)."
+)
+OPENID_CLIENT = Setting("MAINSTAY_OPENID_CLIENT_ID", None, "none", "What the provider calls this server.")
+OPENID_SECRET = Setting("MAINSTAY_OPENID_CLIENT_SECRET", None, "none: a public client", "The secret it has given.")
+OPENID_SECRET_FILE = Setting("MAINSTAY_OPENID_CLIENT_SECRET_FILE", None, "none", "A file that holds that secret.")
+OPENID_LABEL = Setting("MAINSTAY_OPENID_LABEL", None, "`OpenID Connect`", "What people know the provider by.")
+OPENID_GROUPS = Setting(
+    "MAINSTAY_OPENID_GROUPS",
+    None,
+    "none: groups give no roles",
+    "Which roles the provider's groups give: `GROUP=ROLE` in all repositories, `GROUP=ROLE@REPOSITORY` in one; blanks "
+    "between.",
+)
+OPENID_CLAIM = Setting("MAINSTAY_OPENID_GROUPS_CLAIM", None, "`groups`", "The claim that holds somebody's groups.")
+OPENID_DOMAINS = Setting(
+    "MAINSTAY_OPENID_DOMAINS", None, "all", "Mail domains, commas between, of those who may sign in with the provider."
+)
 PUBLIC_READING = Setting(
     "MAINSTAY_PUBLIC_READING",
     None,
@@ -121,6 +139,14 @@ SETTINGS = (
     MAIL_FROM,
     MAIL_AUTHORS,
     REACH,
+    OPENID_ISSUER,
+    OPENID_CLIENT,
+    OPENID_SECRET,
+    OPENID_SECRET_FILE,
+    OPENID_LABEL,
+    OPENID_GROUPS,
+    OPENID_CLAIM,
+    OPENID_DOMAINS,
     PUBLIC_READING,
     HOOK_SECRETS,
     HOOK_SECRETS_FILE,

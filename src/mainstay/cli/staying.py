@@ -16,7 +16,10 @@ from mainstay.cli import settings, terminal
 from mainstay.cli.connection import Server
 from mainstay.cli.hosting import Outgoing, Place, Running, hosted, until_told
 from mainstay.cli.serve import container_arguments
+from mainstay.engine.openid import OpenId
 from mainstay.flow.fleet import Bounds
+from mainstay.flow.openid import mapping_of
+from mainstay.model.errors import BadInput
 from mainstay.web.hooks import FORGES
 
 END = "End with Ctrl-C."
@@ -34,6 +37,7 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
         runners=Bounds(*runners, down_after_s=where["idle_s"]) if runners else None,
         labels=tuple(label.strip() for label in (where.get("labels") or "").split(",") if label.strip()),
         executor=where.get("executor"),
+        openid=_openid(),
         hook_secrets=settings.hook_secrets(FORGES),
         public_reading=settings.public_reading(),
         outgoing=Outgoing(
@@ -44,6 +48,25 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
             settings.value(settings.REACH),
         ),
         containers=container_arguments(where),
+    )
+
+
+def _openid() -> OpenId | None:
+    """The identity provider that the settings name; None: none. Raises BadInput for one that is named by half."""
+    issuer, client = settings.value(settings.OPENID_ISSUER), settings.value(settings.OPENID_CLIENT)
+    if issuer is None and client is None:
+        return None
+    if issuer is None or client is None or not issuer.startswith(("https://", "http://")):
+        raise BadInput(f"{settings.OPENID_ISSUER.name} must be an address, and {settings.OPENID_CLIENT.name} be set.")
+    domains = (settings.value(settings.OPENID_DOMAINS) or "").lower().split(",")
+    return OpenId(
+        issuer,
+        client,
+        settings.secret(settings.OPENID_SECRET, settings.OPENID_SECRET_FILE),
+        settings.value(settings.OPENID_LABEL) or "OpenID Connect",
+        settings.value(settings.OPENID_CLAIM) or "groups",
+        mapping_of(settings.value(settings.OPENID_GROUPS) or ""),
+        frozenset(each.strip() for each in domains if each.strip()),
     )
 
 

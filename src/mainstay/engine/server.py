@@ -25,6 +25,7 @@ from mainstay.engine.housekeeping import Housekeeping
 from mainstay.engine.intake import Intake
 from mainstay.engine.logs import Logs
 from mainstay.engine.loops import Loops
+from mainstay.engine.openid import OpenId, Provider
 from mainstay.engine.personal_tokens import PersonalTokens
 from mainstay.engine.planning import Planner
 from mainstay.engine.reporting import Mailing, Reporting
@@ -69,6 +70,8 @@ class Config:
     watch_remotes: bool = True
     """Whether this server looks at repositories by itself."""
     clock: Clock = field(default_factory=SystemClock)
+    openid: OpenId | None = None
+    """The identity provider with which people may sign in."""
     outlet: Outlet = field(default_factory=Outlet)
     """How messages go out."""
 
@@ -86,6 +89,7 @@ class Engine:
         self.access = Access(database, self.clock)
         self.accounts = Accounts(database, self.clock)
         self.signing_in = SigningIn(database, self.clock)
+        self.openid = None if config.openid is None else Provider(config.openid, database, seal, self.clock)
         self.tokens = PersonalTokens(database, self.clock)
         self.logs = Logs(database, blobs, self.wake, config.log_limit_bytes)
         self.artifacts = Artifacts(database, blobs, self.clock)

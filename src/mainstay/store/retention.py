@@ -23,6 +23,7 @@ from mainstay.store.schema import (
 )
 
 BATCH = 500
+PASSING = ("session", "signin", "device", "openid")
 
 
 def old_builds(tx: Tx, before: datetime, limit: int = BATCH) -> int:
@@ -93,7 +94,7 @@ def old_tokens(tx: Tx, now: datetime) -> int:
     throttles.sweep(tx, now)
     before = now - timedelta(days=30)
     past = (tokens.c.revoked_at < before) | (tokens.c.expires_at < before)
-    chosen = select(tokens.c.id).where(tokens.c.kind.in_(("session", "signin", "device")), past).limit(BATCH * 10)
+    chosen = select(tokens.c.id).where(tokens.c.kind.in_(PASSING), past).limit(BATCH * 10)
     return tx.conn.execute(delete(tokens).where(tokens.c.id.in_(chosen))).rowcount
 
 

@@ -28,6 +28,7 @@ from mainstay.web.options import site_of
 
 COOKIE = "mainstay_session"
 DEVICE_COOKIE = "mainstay_device"
+OPENID_COOKIE = "mainstay_openid"
 
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 """Headers by which a proxy says that somebody else asks."""
@@ -282,6 +283,11 @@ async def let_in(request: Request, response: Response, signed: SignedIn) -> None
 def give_cookie(request: Request, response: Response, session: str) -> None:
     """Hand the session to the browser: out of reach for scripts, never sent along from other sites' forms."""
     _set(request, response, COOKIE, session, sessions.SESSION_DAYS)
+
+
+def keep_going(request: Request, response: Response, kept: str) -> None:
+    """What a browser keeps, sealed, while it is with the identity provider."""
+    _set(request, response, OPENID_COOKIE, kept, 1)
 
 
 def _set(request: Request, response: Response, name: str, value: str, days: int) -> None:

@@ -78,6 +78,8 @@ routes = [
     Route("/queue", queue.act, methods=["POST"]),
     Route("/sign-in", signin.sign_in),
     Route("/sign-in", signin.signed_in, methods=["POST"]),
+    Route("/sign-in/openid", signin.to_provider),
+    Route(signin.RETURN, signin.from_provider),
     Route("/sign-out", signin.sign_out, methods=["POST"]),
     Route("/welcome", signin.welcome),
     Route("/welcome", signin.welcomed, methods=["POST"]),

@@ -5,16 +5,17 @@ from starlette.responses import RedirectResponse, Response
 
 from mainstay.engine.access import Identity
 from mainstay.engine.signing_in import SignedIn, TurnedAway
-from mainstay.model.errors import BadInput, Conflict, NotAllowed, NotSignedIn
+from mainstay.model.errors import BadInput, Conflict, NotAllowed, NotFound, NotSignedIn
 from mainstay.web import access, bodies
 from mainstay.web.access import DEVICE_COOKIE, opener_of
 from mainstay.web.guard import check_origin
-from mainstay.web.options import site_of
-from mainstay.web.pages.acting import back_to, form_of
+from mainstay.web.options import address_of, site_of
+from mainstay.web.pages.acting import HERE, back_to, form_of
 from mainstay.web.pages.rendering import THEME_COOKIE, THEMES, render, speak
 from mainstay.web.pages.words import COOKIE as LANGUAGE_COOKIE
 from mainstay.web.pages.words import LANGUAGES
 
+RETURN = "/sign-in/openid/return"
 YEAR_S = 365 * 86400
 USED_LINK = "This link was used before or is too old. Sign in otherwise, or have a new link made."
 WRONG = "Name and password do not go together."
@@ -40,7 +41,7 @@ async def sign_in(request: Request) -> Response:
 def form(request: Request, problem: str | None, status: int | None = None, **values: object) -> Response:
     """The sign-in form. `values` fill places of `problem`."""
     words, _ = speak(request)
-    options = site_of(request).options
+    options, openid = site_of(request).options, site_of(request).engine.openid
     path = request.url.path
     back = path + (f"?{request.url.query}" if request.url.query else "") if path != "/sign-in" else "/"
     return render(
@@ -51,7 +52,7 @@ def form(request: Request, problem: str | None, status: int | None = None, **val
         status=status or (200 if problem is None else 401),
         problem=None if problem is None else words(problem, **values),
         token_file=None if options.data is None else str(options.data / "token"),
-        provider=None,
+        provider=None if openid is None else openid.settings.label,
         back=back if request.method == "GET" else "/",
     )
 
@@ -78,6 +79,41 @@ async def signed_in(request: Request) -> Response:
             return answer
         return form(request, WRONG)
     await access.let_in(request, response, signed)
+    return response
+
+
+async def to_provider(request: Request) -> Response:
+    """Send somebody to the identity provider."""
+    openid = site_of(request).engine.openid
+    if openid is None:
+        raise NotFound("this server knows no identity provider")
+    back = request.query_params.get("back", "/")
+    begun = await openid.begin(f"{address_of(request)}{RETURN}", back if HERE.fullmatch(back) else "/")
+    response = RedirectResponse(begun.url, 303)
+    access.keep_going(request, response, begun.kept)
+    return response
+
+
+async def from_provider(request: Request) -> Response:
+    """Take somebody back from the identity provider."""
+    openid, asked = site_of(request).engine.openid, request.query_params
+    if openid is None:
+        raise NotFound("this server knows no identity provider")
+    if "error" in asked:
+        return form(request, "The identity provider did not sign you in. Try again.")
+    kept = request.cookies.get(access.OPENID_COOKIE, "")
+    redirect = f"{address_of(request)}{RETURN}"
+    try:
+        signed, back = await openid.finish(
+            asked.get("code", "")[:4000], asked.get("state", "")[:400], kept, redirect, opener_of(request)
+        )
+    except NotAllowed as error:
+        answer = form(request, error.message)
+        answer.delete_cookie(access.OPENID_COOKIE)
+        return answer
+    response = RedirectResponse(back, 303)
+    await access.let_in(request, response, signed)
+    response.delete_cookie(access.OPENID_COOKIE)
     return response
 
 
