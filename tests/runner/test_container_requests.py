@@ -6,7 +6,7 @@ import pytest
 
 from mainstay.runner.containers.engine import ContainerRefused
 from mainstay.runner.containers.inside import command, programs
-from mainstay.runner.containers.pull import registry_of
+from mainstay.runner.containers.pull import is_missing, registry_of
 from mainstay.runner.containers.requests import read_image, read_ports, read_volumes
 
 
@@ -70,3 +70,21 @@ def test_a_command_becomes_a_script_that_no_value_can_leave() -> None:
     assert "export A='x'\\''; rm -rf / #\n'" in script
     assert script.endswith("exec env 'odd-name=1' 'sh' '-c' 'it'\\''s'\n")
     assert programs("/bin/sh\nsh: builtin\n/usr/bin/python3\n0\n") == {"sh": "/bin/sh", "python3": "/usr/bin/python3"}
+
+
+@pytest.mark.parametrize(
+    ("told", "missing"),
+    [
+        ("pull access denied for eof-tls, repository does not exist or may require 'docker login'", True),
+        ("reading manifest latest in docker.io/library/eof-tls: requested access to the resource is denied", True),
+        ("manifest for eof-tls:500 not found: manifest unknown: manifest unknown", True),
+        ("unauthorized: incorrect username or password", True),
+        ('Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host', False),
+        ('Get "https://x/v2/": dial tcp 127.0.0.1:9: connect: connection refused', False),
+        ("toomanyrequests: You have reached your pull rate limit", False),
+        ("received unexpected HTTP status: 503 Service Unavailable", False),
+        ("net/http: TLS handshake timeout", False),
+    ],
+)
+def test_an_image_that_is_not_there_is_told_from_a_registry_that_is_away(told: str, missing: bool) -> None:
+    assert is_missing(told, "eof-tls:500") is missing

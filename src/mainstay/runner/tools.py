@@ -75,7 +75,7 @@ exit 2
 def offer(tools: Path) -> None:
     """Put them into the folder, each where there is what it needs; what has changed since is made anew."""
     _script(tools / "mainstay", SPLIT)
-    found = _find_uv()
+    found = find_uv()
     if found is not None:
         real = shlex.quote(str(found))
         for program in (found, found.with_name("uvx")):
@@ -96,7 +96,7 @@ def offer(tools: Path) -> None:
         _link(tools / program.name, program)
 
 
-def _find_uv() -> Path | None:
+def find_uv() -> Path | None:
     """The uv that this runner was installed with, else the machine's."""
     try:
         from uv import find_uv_bin  # noqa: PLC0415  (a runner without the package still runs)

@@ -10,6 +10,7 @@ from mainstay.runner.containers.stand import Stand, Wish, evaluated
 from mainstay.runner.folders import COLLECT, Folders
 from mainstay.runner.limits import JobLimits
 from mainstay.runner.steps import Site
+from mainstay.runner.tools import find_uv
 
 
 async def move(site: Site, folders: Folders, opened: Callable[[Stand], None]) -> Site:
@@ -22,7 +23,10 @@ async def move(site: Site, folders: Folders, opened: Callable[[Stand], None]) ->
     if found.engine is None:
         raise ContainerRefused(f"the job asks for containers, and none can be had here: {found.reason}")
     wish = await _wish(site, machine.engines.container_of(plan))
-    tools = {path: path.resolve() for path in machine.tools.iterdir() if path.exists()}
+    # Its interpreters are of no use without the rest of them; uv is whole in itself.
+    real = find_uv()
+    known = (real, real.with_name("uvx")) if real is not None else ()
+    tools = {machine.tools / path.name: path.resolve() for path in known if path.exists()}
     place = replace(site.place, readable=tuple(path for path in site.place.readable if path != machine.tools))
     stand = Stand(
         engine=found.engine,

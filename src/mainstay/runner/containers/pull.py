@@ -18,15 +18,15 @@ PULL_S: Final = 1800.0
 FRESH_S: Final = 900.0
 """An image that was looked up this recently is not looked up again: registries count, and a build has many jobs."""
 MISSING: Final = re.compile(
-    r"not found|manifest unknown|name unknown|no such (image|manifest)|does not exist|access denied|"
+    r"not found|manifest unknown|name unknown|no such (image|manifest)|does not exist|\bdenied\b|"
     r"unauthorized|authentication required|invalid (username|reference)|incorrect username|repository name must be|"
-    r"no matching manifest|denied:|forbidden|no image found",
+    r"no matching manifest|forbidden|no image found",
     re.IGNORECASE,
 )
 """What a registry says when trying again does not help."""
 AWAY: Final = re.compile(
-    r"no such host|connection refused|timeout|timed out|temporary failure|i/o|unreachable|tls|x509|too ?many ?requests|"
-    r"toomanyrequests|50\d|eof|reset by peer|server misbehaving|lookup ",
+    r"no such host|connection refused|time-?out|timed out|temporary failure|unreachable|\btls\b|x509|"
+    r"too ?many ?requests|\b50[0234]\b|\beof\b|reset by peer|server misbehaving|no route to host",
     re.IGNORECASE,
 )
 """What says that it could not be asked, whatever else is said in the same line."""
@@ -50,7 +50,7 @@ async def pull(engine: Engine, image: str, credentials: Mapping[str, str], say: 
             if told is None:
                 _fresh[key] = now
                 return
-            if MISSING.search(told) and not AWAY.search(told):
+            if is_missing(told, image):
                 raise ContainerRefused(f"the image {image} cannot be had: {told}")
             if wait_s is not None:
                 await say(f"Its registry does not answer; the next try is in {wait_s:g} s")
@@ -58,6 +58,21 @@ async def pull(engine: Engine, image: str, credentials: Mapping[str, str], say: 
     if not there:
         raise EngineFailed(f"the image {image} could not be fetched: {told}")
     await say(f"The registry of {image} does not answer; the copy that is here is used")
+
+
+def is_missing(told: str, image: str) -> bool:
+    """Whether the registry says that there is no such image, or not for us; else it may be asked again."""
+    words = told
+    for name in (image, image.partition("@")[0], bare := _untagged(image), bare.rpartition("/")[2]):
+        words = words.replace(name, "")  # it may hold any word
+    return MISSING.search(words) is not None and AWAY.search(words) is None
+
+
+def _untagged(image: str) -> str:
+    """A name without its tag and digest; a colon before a slash belongs to the registry's port."""
+    name = image.partition("@")[0]
+    head, colon, tag = name.rpartition(":")
+    return head if colon and "/" not in tag else name
 
 
 async def _once(engine: Engine, words: tuple[str, ...], env: Mapping[str, str], say: Say) -> str | None:
