@@ -170,6 +170,40 @@ async def test_skipped_commits_are_halved_with_the_failing_tests_only(tmp_path: 
         assert await server.db.read(verdicts) == {line[-1]: "failed", project.git("rev-parse", "HEAD~12"): "passed"}
 
 
+SHARDS = """on: push
+jobs:
+  test:
+    runs-on: linux
+    strategy: {fail-fast: false, matrix: {shard: [1, 2]}}
+    steps: [{run: pytest}]
+"""
+
+
+async def test_a_test_that_moves_between_the_shards_of_a_suite_blames_the_right_one(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    (project.clone / ".mainstay").mkdir()
+    (project.clone / ".mainstay" / "t.yml").write_text(SHARDS)
+    project.commit("root")
+    project.push()
+    guilty: list[str] = []
+    whole = bad_from(project, guilty)
+
+    def outcome(given: Assignment) -> dict[str, str]:
+        """The bad test is in shard 1 or 2, by its commit."""
+        place = 1 + int(given.source.commit, 16) % 2
+        return whole(given) if given.matrix["shard"] == place else {"t::good": "passed"}
+
+    async with engine(tmp_path) as server, working(server, outcome) as runner:
+        await server.add_repository(ADA, "demo", str(project.bare))
+        await ended(server, project.git("rev-parse", "HEAD"))
+        line = [project.commit(str(number)) for number in range(6)]
+        guilty.append(line[1])
+        project.push()
+        found = await known(server, lambda found: bool(found) and found[0].state is BreakState.NAMED)
+        assert [(each.culprit, each.job) for each in found] == [(line[1], "test")]
+        assert not any(given.plan.only_tests for given in runner.ran)
+
+
 async def test_a_repository_may_forbid_it_and_then_the_range_is_told(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.commit("root")

@@ -32,6 +32,8 @@ from mainstay.store.database import Database, Tx
 
 PRIORITY = -2000
 """Below everybody's backlog."""
+ORDER = (Answer.BAD, Answer.OPEN, None, Answer.VOID)
+"""Of the shards of a divided suite the first of these decides; good is what all of them call good."""
 AT_ONCE = 2
 """Searches of one repository that have a probe running."""
 GREEN = frozenset({JobState.PASSED, JobState.ALLOWED})
@@ -81,7 +83,7 @@ class Culprits:
         """Find the range of a job that went red, and store it; nothing where the branch was never green."""
         mirror = self._repositories.mirrors.of(new.repository_id)
         [bad] = new.candidates
-        before = await self._database.read(breaks.passed_before, new.repository_id, new.ref, new.source, new.job)
+        before = await self._database.read(breaks.passed_before, new)
         for good in dict.fromkeys(before):
             if good != bad and await _is_before(mirror, good, bad):
                 line = await mirror.new_commits(bad, [good], limit=MAX_CANDIDATES + 1, first_parent=True)
@@ -121,25 +123,38 @@ def _take_in(tx: Tx, build_id: int, now: datetime) -> list[Break]:
     standing = breaks.open_of(tx, row.repository_id, row.ref)
     by_job = {(each.source, each.job): each for each in standing}
     new = []
+    units: dict[str, list[Job]] = defaultdict(list)
     for job in jobs.of_build(tx, build_id):
-        known = by_job.get((row.source, job.name))
+        units[_unit(job)].append(job)
+    for unit, found in units.items():
+        known = by_job.get((row.source, unit))
+        failed = [job for job in found if job.state is JobState.FAILED and job.attempts]
         if known is not None:
-            if job.state in GREEN and row.commit not in known.candidates and build_id > known.build_id:
+            green = all(job.state in GREEN for job in found)
+            if green and row.commit not in known.candidates and build_id > known.build_id:
                 breaks.change(tx, known.id, BreakState.MENDED, ended_at=now)
-        elif job.state is JobState.FAILED and job.attempts and not _green_since(tx, row, job):
-            new.append(_broken_by(tx, row, job, now))
+        elif failed:
+            broken = _broken_by(tx, row, unit, failed, now)
+            if not _green_since(tx, row, broken):
+                new.append(broken)
     return new
 
 
-def _green_since(tx: Tx, row: BuildRow, job: Job) -> bool:
+def _unit(job: Job) -> str:
+    return breaks.unit_of(job.key, job.name, job.matrix)
+
+
+def _green_since(tx: Tx, row: BuildRow, broken: Break) -> bool:
     """Whether the branch's tip is green already: an older commit's failure breaks nothing then."""
     tip = repositories.reached(tx, row.repository_id).get(row.ref)
-    return tip != row.commit and tip in breaks.passed_before(tx, row.repository_id, row.ref, row.source, job.name)
+    return tip != row.commit and tip in breaks.passed_before(tx, broken)
 
 
-def _broken_by(tx: Tx, row: BuildRow, job: Job, now: datetime) -> Break:
+def _broken_by(tx: Tx, row: BuildRow, unit: str, broken: Sequence[Job], now: datetime) -> Break:
+    """A job that went red; of a divided suite, by the failed tests of all its shards."""
     entries = plans.get(tx, row.plan).quarantine
-    failed = tests.failed_names(tx, job.attempts[-1].id)
+    job = broken[0]
+    failed = [name for each in broken for name in tests.failed_names(tx, each.attempts[-1].id)]
     named = [name for name in failed if quarantine.entry_for(entries, name) is None and len(name) < MAX_NAME]
     flaky = breaks.known_flaky(tx, row.repository_id, named[:MAX_TESTS])
     steady = [name for name in named if name not in flaky]
@@ -148,7 +163,7 @@ def _broken_by(tx: Tx, row: BuildRow, job: Job, now: datetime) -> Break:
         repository_id=row.repository_id,
         ref=row.ref,
         source=row.source,
-        job=job.name,
+        job=unit,
         job_key=job.key,
         build_id=row.id,
         good="",
@@ -225,10 +240,13 @@ def _answers(tx: Tx, found: Break, said: Sequence[Said]) -> dict[str, list[Answe
     bad = breaks.failed_among(tx, ended, found.tests) if found.tests else set()
     told = breaks.with_results(tx, ended)
     answers: dict[str, list[Answer]] = defaultdict(list)
+    by_build: dict[tuple[str, int], list[Answer | None]] = defaultdict(list)
     for each in said:
-        answer = _answer(found, each, bad, told)
+        by_build[each.commit, each.build_id].append(_answer(found, each, bad, told))
+    for (commit, _), given in by_build.items():
+        answer = next((word for word in ORDER if word in given), Answer.GOOD)
         if answer is not None:
-            answers[each.commit].append(answer)
+            answers[commit].append(answer)
     return answers
 
 
@@ -286,7 +304,8 @@ def probe_plan(tx: Tx, row: BuildRow, found: Break) -> Plan:
     What comes after the step that failed is left out: it is not for old commits (and may publish what it is given).
     """
     plan = plans.get(tx, row.plan)
-    job = next((each for each in jobs.of_build(tx, row.id) if each.name == found.job), None)
+    own = [each for each in jobs.of_build(tx, row.id) if _unit(each) == found.job]
+    job = next((each for each in own if each.state is JobState.FAILED), own[0] if own else None)
     target = unfold.planned(plan, found.job_key)
     failed = [step.number for step in job.attempts[-1].steps if step.state == "failed"] if job and job.attempts else []
     last = failed[0] if failed else len(target.steps)

@@ -1,6 +1,6 @@
 """Branches that went red: what is known of each, and what builds and probes say of the commits of its range."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from mainstay.store.dialect import for_update, insert_ignore, parts
 from mainstay.store.schema import attempts, break_looks, breaks, builds, jobs, probes, test_figures, test_results, tests
 
 FAILURES = ("failed", "error")
+LOOKED_AT = 2000
+"""Jobs among which the last good commit is looked for."""
 OPEN = tuple(state.value for state in OPEN_BREAK)
 
 
@@ -136,18 +138,28 @@ _said = (
 )
 
 
+def unit_of(key: str, name: str, matrix: Mapping[str, Any]) -> str:
+    """What is looked at as one job. The shards of a divided suite are: a test may move from one to another."""
+    if "shard" not in matrix:
+        return name
+    rest = ", ".join(str(value) for axis, value in matrix.items() if axis != "shard")
+    return f"{key} ({rest})" if rest else key
+
+
 def said_by_builds(tx: Tx, of: Break, commits: Sequence[str]) -> list[Said]:
-    """What the branch's own builds say of commits, with the job by its name."""
+    """What the branch's own builds say of commits; of a divided suite, each shard by itself."""
     found: list[Said] = []
     for part in parts(commits):
-        query = _said.where(
+        query = _said.add_columns(jobs.c.name, jobs.c.matrix).where(
             builds.c.repository_id == of.repository_id,
             builds.c.commit.in_(part),
             builds.c.event == "push",
             builds.c.source == of.source,
-            jobs.c.name == of.job,
+            jobs.c.key == of.job_key,
         )
-        found += [_said_of(row) for row in tx.conn.execute(query)]
+        found += [
+            _said_of(row) for row in tx.conn.execute(query) if unit_of(of.job_key, row.name, row.matrix) == of.job
+        ]
     return found
 
 
@@ -196,20 +208,23 @@ def known_flaky(tx: Tx, repository_id: int, names: Sequence[str]) -> set[str]:
     return set(tx.conn.execute(query).scalars())
 
 
-def passed_before(tx: Tx, repository_id: int, ref: str, source: str, job: str, limit: int = 10) -> list[str]:
-    """Commits of a branch at which the job passed, the newest builds first."""
+def passed_before(tx: Tx, of: Break, limit: int = 10) -> list[str]:
+    """Commits of the branch at which the job passed, the newest builds first; of a divided suite, all its shards."""
     query = (
-        select(builds.c.commit)
+        select(builds.c.commit, builds.c.id, jobs.c.name, jobs.c.matrix, jobs.c.state)
         .join(jobs, jobs.c.build_id == builds.c.id)
         .where(
-            builds.c.repository_id == repository_id,
-            builds.c.ref == ref,
+            builds.c.repository_id == of.repository_id,
+            builds.c.ref == of.ref,
             builds.c.event == "push",
-            builds.c.source == source,
-            jobs.c.name == job,
-            jobs.c.state.in_(("passed", "allowed")),
+            builds.c.source == of.source,
+            jobs.c.key == of.job_key,
         )
         .order_by(builds.c.id.desc())
-        .limit(limit)
+        .limit(LOOKED_AT)
     )
-    return list(tx.conn.execute(query).scalars())
+    states: dict[tuple[int, str], set[str]] = {}
+    for row in tx.conn.execute(query):
+        if unit_of(of.job_key, row.name, row.matrix) == of.job:
+            states.setdefault((row.id, row.commit), set()).add(row.state)
+    return [commit for (_, commit), found in states.items() if found <= {"passed", "allowed"}][:limit]
