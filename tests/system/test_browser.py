@@ -73,6 +73,14 @@ def walk(page: Page, url: str, build: int, *, axe: bool) -> None:
         expect(page.get_by_role("heading", level=1)).to_contain_text(text)
         if axe:
             check_access(page)
+    lists = ("/", "/queue", "/runners", "/runners/1", "/schedules", "/repositories/demo", "/repositories/demo/refs")
+    for path in lists if axe else ():
+        page.goto(url + path)
+        check_access(page)
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is wider than the window"
+        page.set_viewport_size({"width": 1280, "height": 720})
+    page.goto(url + "/jobs/1/attempts/1")
     page.locator(".logsteps a.row", has_text="echo").first.click()
     expect(page.locator("#log")).to_contain_text("<b>finished</b>")
 
