@@ -104,6 +104,18 @@ def test_an_open_page_hears_of_changes(server: Served) -> None:
         assert next(found)[0] == "changed"
 
 
+def test_a_stream_ends_when_its_token_is_revoked(server: Served) -> None:
+    server.fill(running_job)
+    made = httpx.post(f"{server.url}/api/v1/tokens", headers=API, json={"name": "t", "scope": "admin"}).json()
+    mine = {"Authorization": f"Bearer {made['token']}"}
+    with httpx.stream("GET", f"{server.url}/api/v1/events?since=0", headers=mine, timeout=20) as answer:
+        found = messages(answer)
+        assert next(found)[0] == "build.created"
+        httpx.delete(f"{server.url}/api/v1/tokens/{made['id']}", headers=API)
+        server.do(server.engine.cancel_build, Actor("ada"), 1, None)
+        assert list(found) == []
+
+
 def test_waiting_for_a_build_ends_with_its_verdict(server: Served) -> None:
     def queued(f: Filling) -> None:
         repository = f.repository("demo", url="/nowhere")

@@ -111,6 +111,19 @@ async def reader(request: Request, *, inside: bool = False) -> Identity | None:
     return person
 
 
+async def sight_now(request: Request) -> frozenset[int] | None:
+    """The same as `sight_of` for answers that stay open: looked up again. Raises NotSignedIn once the token or session
+    is worth nothing any more."""
+    found = asking(request)
+    if found is None or found.person is None:
+        return sight_of(request)
+    token = token_of(request) if found.person.kind == "api" else request.cookies.get(COOKIE)
+    identity = await site_of(request).engine.authenticate(token or "")
+    if identity is None:
+        raise NotSignedIn("this session has ended")
+    return permit.sight(await _reading(request, identity))
+
+
 def insider(request: Request) -> None:
     """Let nobody pass who has no role anywhere. `reader` (or its kin) must have been called."""
     found = asking(request)

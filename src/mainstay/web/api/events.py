@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from mainstay.flow import permit
-from mainstay.model.errors import BadInput
+from mainstay.model.errors import BadInput, NotSignedIn
 from mainstay.store import events
 from mainstay.web import streams
-from mainstay.web.access import insider, sight_of
+from mainstay.web.access import insider, sight_now
 from mainstay.web.api import shaping
 from mainstay.web.api.asking import At
 from mainstay.web.options import Site
@@ -39,10 +39,13 @@ async def follow(
 
 
 async def _story(request: Request, site: Site, last_id: int) -> AsyncIterator[bytes]:
-    seen = sight_of(request)
     yield streams.OPENING
     with site.streams.watch(site.engine.wake, "events") as watch:
         while site.streams.going():
+            try:
+                seen = await sight_now(request)  # a token may be revoked, a role taken away, while this is open
+            except NotSignedIn:
+                return
             found = await site.engine.db.read(events.since, last_id)
             for event in found:
                 last_id = event.id or last_id

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.errors import BadInput, MainstayError, NotFound
 from mainstay.store.views import places
 from mainstay.web import streams
-from mainstay.web.access import reader, sight_of
+from mainstay.web.access import reader, sight_now
 from mainstay.web.options import Site, site_of
 
 TOPIC = re.compile(r"(?:build|repo|runner|attempt):\d{1,18}|queue|events|runners")
@@ -25,12 +25,12 @@ async def live(request: Request) -> Response:
     if not 1 <= len(topics) <= 5 or not all(TOPIC.fullmatch(topic) for topic in topics):
         raise BadInput("live updates need one to five topics that are known here")
     await _visible(request, topics)
-    return streams.events(_changes(site_of(request), topics))
+    return streams.events(_changes(request, site_of(request), topics))
 
 
 async def _visible(request: Request, topics: list[str]) -> None:
     """Refuse the topics of a repository, build or attempt that is out of sight. Raises NotFound."""
-    seen = sight_of(request)
+    seen = await sight_now(request)
     if seen is None:
         return
     for topic in topics:
@@ -43,7 +43,7 @@ async def _visible(request: Request, topics: list[str]) -> None:
             raise NotFound(f"there is no {thing} with the id {number}")
 
 
-async def _changes(site: Site, topics: list[str]) -> AsyncIterator[bytes]:
+async def _changes(request: Request, site: Site, topics: list[str]) -> AsyncIterator[bytes]:
     yield streams.OPENING
     with site.streams.watch(site.engine.wake, *topics) as watch:
         yield streams.message("open", {})
@@ -54,4 +54,8 @@ async def _changes(site: Site, topics: list[str]) -> AsyncIterator[bytes]:
             if not site.streams.going():
                 return
             await asyncio.sleep(GATHER_S)
+            try:
+                await _visible(request, topics)  # a session may be ended, a role taken away, while this is open
+            except MainstayError:
+                return
             yield streams.message("changed", {})
