@@ -156,6 +156,8 @@ ROUTES: dict[str, Any] = {
     "GET /api/v1/outbox": (SERVER, A),
     "POST /api/v1/outbox/mail-test": (SERVER, A),
     "GET /api/v1/runners": R,
+    "GET /api/v1/labels": R,
+    "PUT /api/v1/labels": (SERVER, A),
     "POST /api/v1/runners/{runner}/drain": (SERVER, A),
     "POST /api/v1/runners/{runner}/resume": (SERVER, A),
     "DELETE /api/v1/runners/{runner}": (SERVER, A),

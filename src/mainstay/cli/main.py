@@ -53,6 +53,7 @@ COMMANDS = {
     "split": Entry("split:split", WORK, "Print the tests or files of one shard, divided by time."),
     "culprits": Entry("culprits:culprits", WORK, "Tell who broke a repository's branches, newest first."),
     "runners": Entry("runners:runners", TEND, "List runners with labels, load and last contact."),
+    "labels": Entry("labels:labels", TEND, "Show what `runs-on` means here: set, remove, reset."),
     "runner-token": Entry(
         "runners:runner_token", TEND, "Make a token with which a runner enrols; list and revoke those there are."
     ),

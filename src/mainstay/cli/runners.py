@@ -49,7 +49,7 @@ def runners(server: Server, as_json: bool) -> None:
         out.line(line)
 
 
-def _by_itself(function: Callable[..., None]) -> Callable[..., None]:
+def by_itself(function: Callable[..., None]) -> Callable[..., None]:
     """Let a group be a command too: what it does is done only when none of its commands is named."""
 
     @functools.wraps(function)
@@ -63,7 +63,7 @@ def _by_itself(function: Callable[..., None]) -> Callable[..., None]:
 @click.group("runner-token", invoke_without_command=True)
 @click.option("--name", metavar="NAME", help="What the token is called in lists; for the host it goes to, say.")
 @json_option
-@_by_itself
+@by_itself
 @client_command
 def runner_token(server: Server, name: str | None, as_json: bool) -> None:
     """Make a token with which a runner enrols; list and revoke those there are.

@@ -48,7 +48,7 @@ def _check(message: Hello) -> None:
 def _enrol(tx: Tx, token_id: int, message: Hello, now: datetime) -> int:
     values: dict[str, object] = {
         "boot": message.boot[:64],
-        "labels": sorted(set(message.labels)),
+        "labels": sorted({label.lower() for label in message.labels}),  # as those of jobs are
         "capacity": message.capacity,
         "executor": message.executor[:20],
         "version": message.version[:40],

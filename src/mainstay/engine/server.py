@@ -23,6 +23,7 @@ from mainstay.engine.figures import Figures
 from mainstay.engine.fleet import Fleet, Local
 from mainstay.engine.housekeeping import Housekeeping
 from mainstay.engine.intake import Intake
+from mainstay.engine.labels import Labels
 from mainstay.engine.logs import Logs
 from mainstay.engine.loops import Loops
 from mainstay.engine.openid import OpenId, Provider
@@ -98,6 +99,7 @@ class Engine:
         self.repositories = Repositories(database, seal, self.clock, config.data)
         self.mirrors = self.repositories.mirrors
         self.secrets = Secrets(database, seal, self.clock)
+        self.labels = Labels(database, self.clock)
         self.commits = Commits(self.mirrors)
         self.planner = Planner()
         self.starts = Starts(database, self.repositories, self.planner, self.clock, self.wake)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from mainstay.engine import contexts, given
+from mainstay.engine import contexts, given, labels
 from mainstay.model.changes import NewJob
 from mainstay.model.errors import MainstayError, NotFound
 from mainstay.model.job import Job
@@ -66,7 +66,7 @@ def ready(
     try:
         base = contexts.of_build(row, variables=given.variables_of(tx, row, plan))
         known = job_contexts(plan, job, base, found)
-        expanded = instances(job, known)
+        expanded = instances(job, known, labels.table(tx))
     except MainstayError as error:
         return [_ended(job, position, JobState.FAILED, f"{plan.source}: job {job.key}: {error.message}")]
     if len(expanded) >= STRIDE:

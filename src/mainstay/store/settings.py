@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from mainstay.store.database import Tx
 from mainstay.store.dialect import upsert
@@ -18,3 +18,8 @@ def get(tx: Tx, name: str, default: Any = None) -> Any:
 def put(tx: Tx, name: str, value: Any) -> None:
     """Set a value."""
     tx.conn.execute(upsert(tx, settings, [settings.c.name], [settings.c.value]), {"name": name, "value": value})
+
+
+def remove(tx: Tx, name: str) -> None:
+    """Forget a value."""
+    tx.conn.execute(delete(settings).where(settings.c.name == name))

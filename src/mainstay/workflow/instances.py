@@ -1,6 +1,6 @@
 """From a planned job to the jobs of a build, once its needs have ended: condition, matrix, name, labels, limits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mainstay.model.errors import BadInput
@@ -52,8 +52,10 @@ class JobInstance:
     """Why it cannot be run here whatever runners there are."""
 
 
-def instances(job: PlannedJob, contexts: JobContexts) -> list[JobInstance]:
+def instances(job: PlannedJob, contexts: JobContexts, table: Sequence[labels.Rule] = labels.TABLE) -> list[JobInstance]:
     """The jobs that a planned job becomes; at least one, which may be skipped or neutral.
+
+    `table`: what `runs-on` means.
 
     Raises BadInput (ExpressionError, BadMatrix) when a key cannot be evaluated: then the job has failed with that text.
     """
@@ -65,23 +67,28 @@ def instances(job: PlannedJob, contexts: JobContexts) -> list[JobInstance]:
     if job.unsupported is not None:
         return [JobInstance(job.key, _plain_name(job, contexts), neutral=job.unsupported)]
     if job.matrix is None:
-        return [_instance(job, contexts, Combination({}, ()), 0, 1, contexts.scope(matrix={}))]
+        return [_instance(job, contexts, Combination({}, ()), (0, 1), contexts.scope(matrix={}), table)]
     expanded = combinations(job.matrix, contexts.scope())
     if not expanded:
         return [JobInstance(job.key, _plain_name(job, contexts), skipped="its matrix excludes every combination")]
     total = len(expanded)
     return [
-        _instance(job, contexts, each, index, total, contexts.scope(matrix=each.values))
+        _instance(job, contexts, each, (index, total), contexts.scope(matrix=each.values), table)
         for index, each in enumerate(expanded)
     ]
 
 
 def _instance(
-    job: PlannedJob, contexts: JobContexts, each: Combination, index: int, total: int, scope: Scope
+    job: PlannedJob,
+    contexts: JobContexts,
+    each: Combination,
+    position: tuple[int, int],
+    scope: Scope,
+    table: Sequence[labels.Rule],
 ) -> JobInstance:
-    place = strategy(index, total, fail_fast=_flag(job.fail_fast, scope), max_parallel=job.max_parallel)
+    place = strategy(*position, fail_fast=_flag(job.fail_fast, scope), max_parallel=job.max_parallel)
     scope = Scope({**scope.contexts, "strategy": place}, status=scope.status)
-    wanted = labels.wanted(_names(job.labels, scope))
+    wanted = labels.wanted(_names(job.labels, scope), table)
     base = _rendered(job.name, scope) or own_key(job)
     return JobInstance(
         key=job.key,

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from mainstay.web.api import people_shapes, report_shapes, shapes
+from mainstay.web.api import people_shapes, report_shapes, runner_shapes, shapes
 
 PROBLEM = {
     "type": "object",
@@ -20,7 +20,7 @@ PROBLEM = {
 _REF = "#/components/schemas/{name}"
 _ALL = [
     kind
-    for each in (shapes, report_shapes, people_shapes)
+    for each in (shapes, report_shapes, people_shapes, runner_shapes)
     for kind in vars(each).values()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind.__module__ == each.__name__
 ]

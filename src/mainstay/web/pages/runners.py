@@ -1,5 +1,6 @@
 """Runners: what they offer, what they run, how they fared; one of them with its last attempts."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -7,6 +8,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mainstay.engine import labels
 from mainstay.engine.access import Identity
 from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.errors import BadInput
@@ -28,6 +30,7 @@ from mainstay.web.pages.rendering import Crumb, render, speak
 from mainstay.web.pages.strip import Mark
 from mainstay.web.pages.words import Words
 from mainstay.web.paths import number, place
+from mainstay.workflow.labels import Rule
 
 SHOWN = 200
 HISTORY = 20
@@ -64,14 +67,37 @@ class Row:
         return "offline" if not self.runner.online else "draining" if self.runner.draining else "online"
 
 
-def _read(
-    tx: Tx, now: datetime, seen: frozenset[int] | None
-) -> tuple[list[Runner], dict[int, list[Held]], list[Event]]:
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a name in `runs-on` means."""
+
+    rule: Rule
+    offering: int
+    """Runners that are there and offer the labels."""
+
+
+def _meanings(rules: Iterable[Rule], found: Sequence[Runner]) -> list[Meaning]:
+    offered = [frozenset(each.labels) for each in found if each.online and not each.draining]
+    return [Meaning(rule, sum(there.issuperset(rule.labels) for there in offered)) for rule in rules]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the page of all runners is made of."""
+
+    found: list[Runner]
+    held: dict[int, list[Held]]
+    failed: list[Event]
+    rules: tuple[Rule, ...]
+
+
+def _read(tx: Tx, now: datetime, seen: frozenset[int] | None) -> _Read:
     found = store.all_of(tx, now, LEASE_S)
     held = views.last_of_runners(tx, [each.id for each in found[:SHOWN]], HISTORY)
     if seen is not None:
         held = {key: [each for each in some if each.repository_id in seen] for key, some in held.items()}
-    return found, held, events.last_of_kind(tx, EventKind.RUNNER_FAILED, now - DAY, EVENTS, FAILED)
+    failed = events.last_of_kind(tx, EventKind.RUNNER_FAILED, now - DAY, EVENTS, FAILED)
+    return _Read(found, held, failed, labels.table(tx))
 
 
 async def runners(request: Request) -> Response:
@@ -83,10 +109,10 @@ async def runners(request: Request) -> Response:
 async def _page(request: Request, viewer: Identity | None, token: str | None) -> Response:
     words, forms = speak(request)
     site = site_of(request)
-    found, held, failed = await site.engine.db.read(_read, site.engine.clock.now(), sight_of(request))
+    read = await site.engine.db.read(_read, site.engine.clock.now(), sight_of(request))
     rows = [
-        Row(each, tuple(held.get(each.id, ())), tuple(marks.of_attempts(held.get(each.id, ()), forms)))
-        for each in found[:SHOWN]
+        Row(each, tuple(read.held.get(each.id, ())), tuple(marks.of_attempts(read.held.get(each.id, ()), forms)))
+        for each in read.found[:SHOWN]
     ]
     return render(
         request,
@@ -96,9 +122,10 @@ async def _page(request: Request, viewer: Identity | None, token: str | None) ->
         live=("runners", "queue"),
         crumbs=(Crumb(words.plain("Runners"), "/runners"),),
         rows=rows,
-        failed=failed,
-        more=max(0, len(found) - SHOWN),
-        heading=_heading(found, words),
+        failed=read.failed,
+        meanings=_meanings(read.rules, read.found),
+        more=max(0, len(read.found) - SHOWN),
+        heading=_heading(read.found, words),
         token=token,
         address=address_of(request),
     )
