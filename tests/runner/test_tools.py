@@ -32,7 +32,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         (folder / f"python{'.'.join(version.split('.')[:2])}").touch()
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
-    monkeypatch.setattr(tools, "_find_uv", lambda: tmp_path / "real" / "uv")
+    monkeypatch.setattr(tools, "find_uv", lambda: tmp_path / "real" / "uv")
     (tmp_path / "tools").mkdir()
     tools.offer(tmp_path / "tools")
     tools.offer(tmp_path / "tools")  # a second start of the runner

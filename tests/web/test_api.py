@@ -326,8 +326,11 @@ def test_schedules_are_listed(site: Site) -> None:
         "cron": "0 3 * * *",
         "last_at": None,
         "next_at": "2026-11-20T13:05:00.000Z",
+        "build": None,
+        "missed": 0,
+        "told": None,
     }
-    assert "0 3 * * *" in site.page("/repositories/demo").text
+    assert "0 3 * * *" in site.page("/repositories/demo/schedules").text
     assert site.api("GET", "/repositories/nope/schedules").status_code == 404
 
 
