@@ -79,6 +79,17 @@ async def test_a_runner_started_anew_without_its_attempt_gives_the_job_to_the_ne
         assert second != lost
 
 
+async def test_a_runner_that_says_hello_again_is_still_given_what_was_on_its_way(database: Database) -> None:
+    async with road(database) as here:
+        runner = await here.hello()
+        build = await here.build(await here.repository())
+        first = (await here.given(runner)).attempt
+        await here.hello(labels=("linux", "container"))  # while the answer to its poll is on its way
+        assert (await here.given(runner)).attempt == first
+        [job] = await here.jobs(build)
+        assert [each.state for each in job.attempts] == ["running"]
+
+
 async def test_a_lost_attempt_that_comes_back_is_taken_and_the_other_called_off(database: Database) -> None:
     async with road(database) as here:
         runner, other = await here.hello(), await here.hello("r2")

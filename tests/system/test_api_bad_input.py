@@ -286,7 +286,10 @@ def _explore(here: Stand, operation: Any, headers: dict[str, str]) -> None:
 
 
 def _tame(case: Any) -> None:
-    """Leave out what would make the test wait or the server call strangers."""
+    """Leave out what would make the test wait, take its own token away, or have the server call strangers."""
+    if case.method == "DELETE" and case.path.endswith("/tokens/{token}"):
+        with contextlib.suppress(TypeError, ValueError):
+            case.path_parameters["token"] = int(case.path_parameters["token"]) + 1000
     query = case.query if isinstance(case.query, dict) else {}
     if "wait" in query:
         query["wait"] = 0

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from typing import Any
 
 from mainstay.engine import results
 from mainstay.engine.dispatch import LEASE_S, POLL_S
@@ -21,13 +22,19 @@ LOG_LIMIT_BYTES = 1024 * 1024 * 1024
 
 
 def hello(tx: Tx, token_id: int, message: Hello, now: datetime) -> Welcome:
-    """Enrol a runner or recognise it; attempts it was given and does not hold any more are lost from now on."""
+    """Enrol a runner or recognise it.
+
+    Attempts that a process before it was given, and that it does not hold, are lost from now on. What the same process
+    does not hold is on its way to it: the runner may say hello again while the answer to its poll is.
+    """
     _check(message)
-    runner_id = _enrol(tx, token_id, message, now)
+    known = runners.row_by_name(tx, message.name)
+    runner_id = _enrol(tx, token_id, known, message, now)
     holding = set(message.holding)
-    for held in jobs.held_by(tx, [runner_id]):
-        if held.id not in holding:
-            _give_up(tx, held.id, now, f"{message.name} was started anew without it")
+    if known is not None and known.boot != message.boot[:64]:
+        for held in jobs.held_by(tx, [runner_id]):
+            if held.id not in holding:
+                _give_up(tx, held.id, now, f"{message.name} was started anew without it")
     drop = tuple(jobs.not_running(tx, sorted(holding)))
     tx.wake("runners")
     return Welcome(runner=runner_id, lease_s=LEASE_S, poll_s=POLL_S, log_limit_bytes=LOG_LIMIT_BYTES, drop=drop)
@@ -45,7 +52,7 @@ def _check(message: Hello) -> None:
         raise BadInput(f"{bad[0][:80]!r} is no label" if bad else f"more than {MAX_LABELS} labels")
 
 
-def _enrol(tx: Tx, token_id: int, message: Hello, now: datetime) -> int:
+def _enrol(tx: Tx, token_id: int, known: Any, message: Hello, now: datetime) -> int:
     values: dict[str, object] = {
         "boot": message.boot[:64],
         "labels": sorted({label.lower() for label in message.labels}),  # as those of jobs are
@@ -56,7 +63,6 @@ def _enrol(tx: Tx, token_id: int, message: Hello, now: datetime) -> int:
         "removed_at": None,
         "left_at": None,
     }
-    known = runners.row_by_name(tx, message.name)
     if known is None:
         runner_id = runners.enrol(tx, values | {"name": message.name, "token_id": token_id}, now)
     elif known.token_id not in (token_id, None):
@@ -64,7 +70,7 @@ def _enrol(tx: Tx, token_id: int, message: Hello, now: datetime) -> int:
     else:
         runner_id = known.id
         runners.change(tx, runner_id, last_contact_at=now, token_id=token_id, **values)
-    if known is None or known.boot != message.boot:
+    if known is None or known.boot != message.boot[:64]:
         event = Event(EventKind.RUNNER_ONLINE, now, f"{message.name} said hello", runner_id=runner_id)
         events.add(tx, [event])
     return runner_id
