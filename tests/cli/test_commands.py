@@ -267,5 +267,6 @@ def test_runners_show_their_load(client: Run, stub: Stub) -> None:
         "last_contact_at": "2026-11-20T12:00:00Z",
     }  # fmt: skip
     stub.on("GET", "/runners", {"items": [runner], "next": None})
+    stub.on("GET", "/runners/failing", {"items": [], "next": None})
     out = client("runners").out
     assert "local-1  online  2 of 4  linux, x64" in out

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,29 @@ def test_more_jobs_bring_more_runners_up_to_the_most(tmp_path: Path) -> None:
         finally:
             (meet / "go").touch()
         assert {here.verdict(commit)["state"] for commit in commits} == {"passed"}
+
+
+def test_a_local_runner_that_does_not_start_is_told_of_with_its_own_words(tmp_path: Path) -> None:
+    """While it goes on failing: on the page, by the commands, over the API; and no more once the server has ended."""
+    with stand(tmp_path, "--labels", "no good") as here:
+        here.up("1:1")
+
+        def twice() -> dict[str, Any] | None:
+            found = here.call("GET", "/runners/failing")["items"]
+            return found[0] if found and found[0]["times"] > 1 else None
+
+        found = until(twice, "the second failure")
+        assert found["name"] == "local-1"
+        assert "is no label" in found["reason"]
+        page = here.raw("GET", "/runners")[1].decode()
+        assert "local-1 does not start: it failed" in page
+        assert "is no label" in here.cli("runners").stderr
+        doctor = here.cli("doctor", check=False)
+        assert doctor.returncode == 1
+        assert "runner local-1: does not start" in doctor.stdout
+        assert here.server is not None
+        assert here.server.stop() == 0
+        here.options = ()
+        here.up("1:1")
+        until(lambda: here.call("GET", "/runners")["items"], "a runner")
+        assert here.call("GET", "/runners/failing")["items"] == []

@@ -156,6 +156,7 @@ ROUTES: dict[str, Any] = {
     "GET /api/v1/outbox": (SERVER, A),
     "POST /api/v1/outbox/mail-test": (SERVER, A),
     "GET /api/v1/runners": R,
+    "GET /api/v1/runners/failing": R,
     "GET /api/v1/labels": R,
     "PUT /api/v1/labels": (SERVER, A),
     "POST /api/v1/runners/{runner}/drain": (SERVER, A),

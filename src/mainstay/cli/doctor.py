@@ -15,6 +15,7 @@ import click
 
 from mainstay.cli import settings, terminal
 from mainstay.cli.connection import Server, data_option, json_option
+from mainstay.cli.runners import why_it_fails
 from mainstay.git import process as git
 from mainstay.model.errors import BadInput, MainstayError, NotAllowed, Unavailable
 from mainstay.runner import executors
@@ -113,6 +114,7 @@ def _server(address: str | None, token: str | None, data: str | None) -> Iterato
         return
     with Server(target) as server:
         runners = server.get("/runners")["items"]
+        failing = server.get("/runners/failing")["items"]
         repositories = server.get("/repositories")["items"]
         outbox = _outbox(server)
     yield Finding("server", "passed", f"{target.url} answers and knows the token")
@@ -121,6 +123,8 @@ def _server(address: str | None, token: str | None, data: str | None) -> Iterato
         yield Finding("runners", "passed", f"{online} online")
     else:
         yield Finding("runners", "failed", "none is online, so nothing is tested; see mainstay runner --help")
+    for each in failing:
+        yield Finding(f"runner {each['name']}", "failed", why_it_fails(each))
     for each in outbox:
         if each["failing"]:
             said = f"{each['failing']} of {each['waiting']} that wait were tried in vain: {each['error']}"

@@ -28,6 +28,8 @@ def runners(server: Server, as_json: bool) -> None:
     if as_json:
         terminal.print_json(page)
         return
+    for each in server.get("/runners/failing")["items"]:
+        terminal.messages().line(f"{each['name']} {why_it_fails(each)}")
     if not page["items"]:
         terminal.messages().line("No runner has called yet. Make a token for one: mainstay runner-token")
         return
@@ -47,6 +49,15 @@ def runners(server: Server, as_json: bool) -> None:
         )
     for line in table.lines(out):
         out.line(line)
+
+
+def why_it_fails(failing: dict[str, Any]) -> str:
+    """Of a local runner that does not start: how often, why, and when it is tried again."""
+    often = "did not start" if failing["times"] == 1 else f"does not start: it failed {failing['times']} times in a row"
+    at, again = terminal.moment(failing["failed_at"]), terminal.moment(failing["next_at"])
+    pause = terminal.duration((again - at).total_seconds()) if at and again and again > at else ""
+    later = f"it is tried again {pause} after that" if pause else "it is tried again at once"
+    return f"{often}, last {terminal.ago(failing['failed_at'])}: {failing['reason'].rstrip('.')}; {later}"
 
 
 def by_itself(function: Callable[..., None]) -> Callable[..., None]:

@@ -12,13 +12,16 @@ import os
 import signal
 import sys
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from signal import pidfd_send_signal
 from typing import BinaryIO, Protocol
 
 import msgspec
 
+from mainstay.engine import failing
 from mainstay.engine.clock import Clock
+from mainstay.engine.failing import Failing
 from mainstay.engine.wake import Wake, Watch
 from mainstay.flow import fleet as fleet_flow
 from mainstay.flow.fleet import Bounds, Load
@@ -35,6 +38,8 @@ IDLE_END_S = 0.5
 """How long one that has no job takes to end."""
 MAX_LOG_BYTES = 4 * 1024 * 1024
 """Of a runner's own messages, kept once more beside the present ones."""
+LAST_WORDS = 300
+"""Signs of a runner's last line that are told when it fails."""
 SETTLE_S = 0.1
 """Events come in bursts: one look for all of them."""
 RUNNER_LOCK = "lock"
@@ -98,6 +103,10 @@ class _Member:
     started_at: float = 0.0
     died_young: int = 0
     start_again_at: float = 0.0
+    failing: Failing | None = None
+    """Set while it dies young."""
+    said_before: int = 0
+    """Bytes of its log that are of earlier starts."""
     ending: bool = False
     watcher: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -115,9 +124,12 @@ class Fleet:
         self._waiting_since: float | None = None
         self._idle_since: float | None = None
         self._changed = asyncio.Event()
+        self._told: list[Failing] = []
+        """What is stored of those that do not start."""
 
     async def run(self) -> None:
         """Keep the right number of runners until cancelled; then end them all."""
+        await self._database.write(failing.tell, [])  # an earlier server may have left something
         await self._take_over()
         for _ in range(self._bounds.least - len(self._members)):
             await self._start(self._new_member())
@@ -184,10 +196,17 @@ class Fleet:
         for member in live:
             if member.process is None and member.start_again_at <= now:
                 await self._start(member)
+            elif member.process is not None and now - member.started_at >= fleet_flow.YOUNG_S:
+                member.died_young, member.failing = 0, None
+        await self._tell_failing()
         return self._next_look(now, waiting)
 
     def _next_look(self, now: float, waiting: int) -> float:
         moments = [member.start_again_at for member in self._members.values() if member.process is None]
+        young = [
+            member for member in self._members.values() if member.process is not None and member.failing is not None
+        ]
+        moments += [max(member.started_at + fleet_flow.YOUNG_S, now + 0.1) for member in young]
         if waiting and self._waiting_since is not None and len(self._members) < self._bounds.most:
             moments.append(max(self._waiting_since + fleet_flow.UP_AFTER_S, now + 0.1))
         if self._idle_since is not None and len(self._members) > self._bounds.least:
@@ -214,6 +233,7 @@ class Fleet:
         member.started_at = self._clock.monotonic()
         try:
             with _log_file(folder) as told:  # not ours: it outlives us, and whoever reads our output
+                member.said_before = told.tell()
                 member.process = await asyncio.create_subprocess_exec(
                     *arguments,
                     env=self._environment(),
@@ -239,18 +259,33 @@ class Fleet:
             await self._database.write(runners.retire, member.name, self._clock.now())
         else:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            how += _last_words(self._local.folder / member.name / "log", member.said_before)
             await self._died(member, how)
         self._changed.set()
 
     async def _died(self, member: _Member, how: str) -> None:
-        now = self._clock.monotonic()
+        now, at = self._clock.monotonic(), self._clock.now()
         young = now - member.started_at < fleet_flow.YOUNG_S
         member.died_young = member.died_young + 1 if young else 0
         pause = fleet_flow.retry_after(member.died_young - 1) if member.died_young > 1 else 0.0
         member.start_again_at = now + pause
         cause = f"local runner {member.name} {how}; it is started again" + (f" in {pause:.0f} s" if pause else "")
         log.warning("%s", cause)
-        await self._database.write(_tell, Event(EventKind.RUNNER_FAILED, self._clock.now(), cause))
+        member.failing = (
+            Failing(member.name, member.died_young, how, at, at + timedelta(seconds=pause)) if young else None
+        )
+        self._told = self._failing()
+        await self._database.write(_tell, Event(EventKind.RUNNER_FAILED, at, cause), self._told)
+
+    def _failing(self) -> list[Failing]:
+        return [m.failing for _, m in sorted(self._members.items()) if m.failing is not None and not m.ending]
+
+    async def _tell_failing(self) -> None:
+        """Store it when others fail than before."""
+        now_failing = self._failing()
+        if now_failing != self._told:
+            self._told = now_failing
+            await self._database.write(failing.tell, now_failing)
 
     async def _end(self, member: _Member) -> None:
         member.ending = True
@@ -265,6 +300,7 @@ class Fleet:
             member.ending = True
         await asyncio.gather(*(_end_soon(member.process) for member in members if member.process is not None))
         await asyncio.gather(*(m.watcher for m in members if m.watcher is not None), return_exceptions=True)
+        await self._tell_failing()
 
 
 async def _end_soon(process: _Handle) -> None:
@@ -283,6 +319,18 @@ def _log_file(folder: Path) -> BinaryIO:
     if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
         path.replace(folder / "log.1")
     return path.open("ab")
+
+
+def _last_words(file: Path, said_before: int) -> str:
+    """The last line that a runner wrote since its start: most often why it ended."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(said_before, file.stat().st_size - 4096))
+            lines = opened.read(4096).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f": {''.join(filter(str.isprintable, last))[:LAST_WORDS]}" if last else ""
 
 
 def _signal(process: _Handle, number: signal.Signals) -> None:
@@ -315,5 +363,6 @@ def _load(tx: Tx, names: list[str]) -> tuple[int, dict[str, int]]:
     return jobs.count_waiting(tx), runners.running_by_name(tx, names)
 
 
-def _tell(tx: Tx, event: Event) -> None:
+def _tell(tx: Tx, event: Event, now_failing: list[Failing]) -> None:
     events.add(tx, [event])
+    failing.tell(tx, now_failing)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from mainstay.web.api.shapes import Time
 from mainstay.workflow.labels import MAX_RULES
 
 Name = Annotated[str, Meta(max_length=200)]
@@ -33,3 +34,16 @@ class LabelTableAsk(Struct, frozen=True, forbid_unknown_fields=True):
 
     rules: Annotated[list[LabelRule], Meta(max_length=MAX_RULES)] | None
     """null: the built-in table again."""
+
+
+class FailingRunner(Struct, frozen=True):
+    """A local runner that does not start."""
+
+    name: str
+    times: int
+    """How often in a row."""
+    reason: str
+    """Of the last time."""
+    failed_at: Time
+    next_at: Time
+    """When it is started again."""

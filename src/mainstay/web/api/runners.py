@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
+from mainstay.engine import failing
 from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.runner import Runner
 from mainstay.model.states import JobState
@@ -15,6 +16,7 @@ from mainstay.store.views.queue import OpenJob
 from mainstay.web.access import insider, sight_of
 from mainstay.web.api import describe, shapes, shaping
 from mainstay.web.api.asking import Admin, At, Limit, answer, body_of, page
+from mainstay.web.api.runner_shapes import FailingRunner
 from mainstay.web.options import Site
 
 router = APIRouter(tags=["runners"])
@@ -31,6 +33,16 @@ async def list_runners(request: Request, site: At) -> Response:
     """All runners, by name."""
     insider(request)
     return page([shaping.runner(each) for each in await all_runners(site)], None)
+
+
+@router.get(
+    "/runners/failing", responses=describe.gives_page(FailingRunner, "Local runners that do not start; mostly none.")
+)
+async def list_failing(request: Request, site: At) -> Response:
+    """Local runners of this server that do not start now, and why."""
+    insider(request)
+    found = await site.engine.db.read(failing.listed, site.engine.clock.now())
+    return page([shaping.failing_runner(each) for each in found], None)
 
 
 @router.post("/runners/{runner}/drain", status_code=204, response_class=Response)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from mainstay.engine.failing import Failing
 from mainstay.model.breakage import Break
 from mainstay.model.events import Event
 from mainstay.model.job import Attempt, Job
@@ -19,6 +20,7 @@ from mainstay.store.views.asked import NOTHING, Asked
 from mainstay.store.views.queue import OpenJob
 from mainstay.store.views.tests import Outcome, TestLine
 from mainstay.web.api import shapes
+from mainstay.web.api.runner_shapes import FailingRunner
 from mainstay.web.listing import CommitLine, Line
 from mainstay.web.quarantine import Held
 
@@ -213,6 +215,11 @@ def runner(found: Runner) -> shapes.RunnerShape:
         sure(found.first_seen_at),
         sure(found.last_contact_at),
     )
+
+
+def failing_runner(found: Failing) -> FailingRunner:
+    """A local runner that does not start."""
+    return FailingRunner(found.name, found.times, found.reason, sure(found.at), sure(found.next_at))
 
 
 def queued_job(job: OpenJob) -> shapes.QueuedJob:

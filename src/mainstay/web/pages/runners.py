@@ -8,9 +8,10 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from mainstay.engine import labels
+from mainstay.engine import failing, labels
 from mainstay.engine.access import Identity
 from mainstay.engine.dispatch import LEASE_S
+from mainstay.engine.failing import Failing
 from mainstay.model.errors import BadInput
 from mainstay.model.events import Event, EventKind
 from mainstay.model.person import Role
@@ -87,6 +88,7 @@ class _Read:
 
     found: list[Runner]
     held: dict[int, list[Held]]
+    failing: list[Failing]
     failed: list[Event]
     rules: tuple[Rule, ...]
 
@@ -97,7 +99,7 @@ def _read(tx: Tx, now: datetime, seen: frozenset[int] | None) -> _Read:
     if seen is not None:
         held = {key: [each for each in some if each.repository_id in seen] for key, some in held.items()}
     failed = events.last_of_kind(tx, EventKind.RUNNER_FAILED, now - DAY, EVENTS, FAILED)
-    return _Read(found, held, failed, labels.table(tx))
+    return _Read(found, held, failing.listed(tx, now), failed, labels.table(tx))
 
 
 async def runners(request: Request) -> Response:
@@ -122,7 +124,8 @@ async def _page(request: Request, viewer: Identity | None, token: str | None) ->
         live=("runners", "queue"),
         crumbs=(Crumb(words.plain("Runners"), "/runners"),),
         rows=rows,
-        failed=read.failed,
+        failing=read.failing,
+        failed=() if read.failing else read.failed,
         meanings=_meanings(read.rules, read.found),
         more=max(0, len(read.found) - SHOWN),
         heading=_heading(read.found, words),
