@@ -1,6 +1,7 @@
 """Mail as a mail server gets it, and what its refusals mean."""
 
 import socket
+from dataclasses import replace
 
 import pytest
 
@@ -28,6 +29,13 @@ def test_a_mail_says_what_it_is_to_programs() -> None:
     assert first["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert first["Auto-Submitted"] == "auto-generated"
     assert [part.get_content_type() for part in first.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_the_way_out_is_one_address_however_long() -> None:
+    way_out = "https://ci.example.org/mail/" + "aZ09-_" * 20
+    report = broken()
+    built = mail.mail(report, message(report, "en", OUT, "", way_out), replace(ENVELOPE, way_out=way_out))
+    assert f"\r\nList-Unsubscribe: <{way_out}>\r\n".encode() in built.as_bytes()
 
 
 def test_nothing_in_a_report_becomes_a_header_or_breaks_the_transport() -> None:

@@ -6,9 +6,9 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address
+from email.headerregistry import Address, BaseHeader, HeaderRegistry, UnstructuredHeader
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, Policy
 from email.utils import format_datetime
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -78,9 +78,21 @@ class Envelope:
     at: datetime | None = None
 
 
+class _Whole(UnstructuredHeader, BaseHeader):
+    """A header that is an address. Folded, a long one would become encoded words, which no program takes for one."""
+
+    def fold(self, *, policy: Policy) -> str:
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+_HEADERS = HeaderRegistry()
+_HEADERS.map_to_type("list-unsubscribe", _Whole)
+_POLICY = SMTP.clone(utf8=False, header_factory=_HEADERS)
+
+
 def mail(report: Report, message: Message, envelope: Envelope) -> EmailMessage:
     """A mail of a report. The same report to the same recipient always has the same Message-ID."""
-    made = EmailMessage(policy=SMTP.clone(utf8=False))
+    made = EmailMessage(policy=_POLICY)
     made["Subject"] = one_line(message.heading)
     made["From"] = Address("Mainstay", addr_spec=envelope.sender)
     made["To"] = Address(addr_spec=envelope.recipient)
