@@ -243,8 +243,11 @@ def test_home_puts_broken_ones_first_and_is_filtered_by_name(site: Site) -> None
 @on_each_database
 def test_home_says_what_is_broken_since_when_and_by_whom(site: Site) -> None:
     site.fill(everything)
-    text = re.sub(r"<[^>]+>", "", site.page("/").text)
-    assert "demo is broken since 12:05, by" in text
+    page = site.page("/").text
+    assert "demo is broken since 12:05, by" in re.sub(r"<[^>]+>", "", page)
+    link = re.search(r'<a href="(/builds/\d+)">What failed</a>', page)
+    assert link is not None
+    assert "1 failed test" in site.page(link[1]).text
 
 
 def test_pages_need_a_sign_in_where_reading_is_not_public(closed_site: Site) -> None:

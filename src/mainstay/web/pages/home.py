@@ -52,6 +52,20 @@ class Row:
         return next((line.commit for line in self.commits if line.sha == by), None)
 
     @property
+    def red(self) -> int | None:
+        """The newest build that failed, by its id: what failed stands on its page."""
+        return next(
+            (
+                build.head.id
+                for line in self.commits
+                if line.state is BuildState.FAILED
+                for build in line.builds
+                if build.state is BuildState.FAILED
+            ),
+            None,
+        )
+
+    @property
     def broken(self) -> bool:
         """Whether its main branch fails."""
         return self.standing is not None and self.standing.state is BuildState.FAILED
