@@ -88,6 +88,26 @@ def test_show_tells_the_build_its_jobs_tries_and_steps(client: Run, stub: Stub) 
     assert "✗ Run pytest  exit code 1  12 s" in ran.out
 
 
+def test_show_names_the_failed_tests_with_what_they_say(client: Run, stub: Stub) -> None:
+    failed = [
+        {"test": "t.py::test_a", "outcome": "failed", "job": "test", "message": "AssertionError: 7 != 3\n\nb\nc\nd"}
+    ]
+    stub.on("GET", "/builds/7", {**build(7, "failed"), "jobs": [job("test", "failed")], "failed_tests": failed * 25})
+    ran = client("show", "7")
+    assert (
+        "\n  failed tests\n  ✗ t.py::test_a  test\n      AssertionError: 7 != 3\n      b\n      c\n      …\n" in ran.out
+    )
+    assert ran.out.count("t.py::test_a") == 20
+    assert "and more: the build's page has them all" in ran.out
+
+
+def test_a_command_that_is_not_there_is_answered_with_the_one_that_was_meant(mainstay: Run) -> None:
+    ran = mainstay("sevrer")
+    assert ran.code == 2
+    assert "No such command 'sevrer'. Did you mean 'server'?" in ran.err
+    assert "Did you mean" not in mainstay("zzzzzz").err
+
+
 def test_json_is_the_servers_document_and_nothing_else_is_on_standard_output(client: Run, stub: Stub) -> None:
     document = {**build(), "jobs": [job()]}
     stub.on("GET", "/builds/37", document)

@@ -39,7 +39,7 @@ def test_a_build_has_the_shape_of_the_contract(site: Site) -> None:
     found = site.api("GET", f"/builds/{made['builds'][1]}").json()
     assert list(found) == [
         *("id", "number", "repository", "commit", "tree", "branch", "ref", "event", "workflow", "state", "reason"),
-        *("created_at", "started_at", "finished_at", "url", "jobs"),
+        *("created_at", "started_at", "finished_at", "url", "jobs", "failed_tests"),
     ]
     assert found["state"] == "failed"
     assert found["branch"] == "main"
@@ -59,6 +59,7 @@ def test_a_build_has_the_shape_of_the_contract(site: Site) -> None:
         "reused_from",
     } <= job.keys()
     assert job["tests"] == {"passed": 1, "failed": 1, "error": 0, "skipped": 0}
+    assert [(each["outcome"], each["job"]) for each in found["failed_tests"]] == [("failed", job["name"])]
     attempt = job["attempts"][0]
     assert attempt["commit"] == made["shas"][1]
     assert attempt["steps"][1]["name"] == "Run pytest"

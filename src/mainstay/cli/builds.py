@@ -11,6 +11,10 @@ from mainstay.model.errors import NotFound
 
 PAGE = 200
 """Most builds that are asked for at once."""
+TESTS_SHOWN = 20
+MESSAGE_LINES = 3
+MESSAGE_COLUMNS = 200
+"""Of failed tests, and of each one's message, that `show` prints."""
 
 
 @click.command()
@@ -104,7 +108,7 @@ def show(server: Server, build: str, as_json: bool) -> None:
 
 
 def build_lines(build: Any, out: Terminal) -> list[str]:
-    """A build for people: what it is, then its jobs, then the steps of what did not pass."""
+    """A build for people: what it is, its jobs, which tests failed, then the steps of what did not pass."""
     name = out.paint(f"{build['repository']}#{build['number']}", bold=True)
     took = terminal.spent(build["started_at"], build["finished_at"])
     what = f"{build['branch'] or ''} at {build['commit'][:8]}, workflow {build['workflow']}, {build['event']}"
@@ -128,8 +132,23 @@ def build_lines(build: Any, out: Terminal) -> list[str]:
         )
     if build["jobs"]:
         lines += ["", *table.lines(out)]
+    lines += _test_lines(build.get("failed_tests") or [], out)
     for job in build["jobs"]:
         lines += _job_lines(job, out)
+    return lines
+
+
+def _test_lines(failed: list[Any], out: Terminal) -> list[str]:
+    """The failed tests with the beginnings of their messages. An older server tells of none."""
+    lines = ["", out.paint("  failed tests", bold=True)] if failed else []
+    for each in failed[:TESTS_SHOWN]:
+        lines.append(f"  {out.glyph(each['outcome'])} {terminal.one_line(each['test'])}  {out.faint(each['job'])}")
+        message = [line for line in each["message"].splitlines() if line.strip()]
+        lines += [f"      {line[:MESSAGE_COLUMNS]}" for line in message[:MESSAGE_LINES]]
+        if len(message) > MESSAGE_LINES:
+            lines.append(out.faint("      …"))
+    if len(failed) > TESTS_SHOWN:
+        lines.append(out.faint("  … and more: the build's page has them all"))
     return lines
 
 

@@ -8,11 +8,13 @@ from starlette.responses import Response
 
 from mainstay.model.errors import NotFound
 from mainstay.model.job import Job
-from mainstay.model.states import BuildState
+from mainstay.model.states import BuildState, JobState
 from mainstay.store import events, jobs
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
+from mainstay.store.views import tests as test_views
 from mainstay.store.views.asked import Asked, asked
+from mainstay.store.views.tests import Outcome
 from mainstay.web import listing, logs
 from mainstay.web.access import sight_of
 from mainstay.web.api import describe, shapes, shaping
@@ -23,6 +25,8 @@ from mainstay.web.options import Site, address_of
 router = APIRouter(tags=["builds"])
 Build = Annotated[str, Path(description="A build's id, or `R#NUMBER` with `#` written as `%23`.")]
 LONGEST_WAIT_S = 300.0
+FAILED_TESTS = 50
+BAD = (JobState.FAILED, JobState.ALLOWED)
 
 
 @router.get("/builds", responses=describe.gives_page(shapes.BuildLine, "Builds, newest first."))
@@ -43,13 +47,16 @@ async def list_builds(
     return page([shaping.build_line(line, address) for line in found], rest)
 
 
-def whole_build(tx: Tx, name: str) -> tuple[Line, list[Job], dict[int, Asked]]:
+def whole_build(tx: Tx, name: str) -> tuple[Line, list[Job], dict[int, Asked], list[tuple[str, Outcome]]]:
     """A build with everything. Raises NotFound."""
     build_id = listing.build_id(tx, name)
     head = views.head(tx, build_id)
     if head is None:
         raise NotFound(f"there is no build with the id {build_id}; `mainstay builds` shows the newest")
-    return listing.lines(tx, [head])[0], jobs.of_build(tx, build_id), asked(tx, build_id)
+    found = jobs.of_build(tx, build_id)
+    last = [job.attempts[-1].id for job in found if job.attempts and job.state in BAD]
+    failed = test_views.failures(tx, last, FAILED_TESTS) if last else []
+    return listing.lines(tx, [head])[0], found, asked(tx, build_id), failed
 
 
 @router.get("/builds/{build}", responses=describe.gives(shapes.BuildShape, "The build."))
@@ -62,11 +69,12 @@ async def show_build(
     ] = 0,
 ) -> Response:
     """One build with its jobs, attempts and steps; `wait` holds the answer back until it has its verdict."""
-    line, found, more = await site.engine.db.read(whole_build, build)
+    whole = await site.engine.db.read(whole_build, build)
+    line, *_ = whole
     if wait and not line.ended:
         await _until_ended(site, line.head.id, wait)
-        line, found, more = await site.engine.db.read(whole_build, str(line.head.id))
-    return answer(shaping.build(line, found, more, address_of(request)))
+        whole = await site.engine.db.read(whole_build, str(line.head.id))
+    return answer(shaping.build(*whole, address_of(request)))
 
 
 async def _until_ended(site: Site, build_id: int, wait_s: float) -> None:
@@ -90,8 +98,8 @@ async def cancel_build(request: Request, site: At, asker: Developer, build: Buil
     ask = await body_of(request, shapes.CancelAsk)
     build_id = await site.engine.db.read(listing.build_id, build)
     await site.engine.cancel_build(asker.actor, build_id, ask.reason)
-    line, found, more = await site.engine.db.read(whole_build, str(build_id))
-    return answer(shaping.build(line, found, more, address_of(request)))
+    whole = await site.engine.db.read(whole_build, str(build_id))
+    return answer(shaping.build(*whole, address_of(request)))
 
 
 @router.post(

@@ -93,10 +93,21 @@ class BuildLine(Struct, frozen=True):
     url: str
 
 
+class FailedTest(Struct, frozen=True):
+    """A test that failed in the last attempt of a job."""
+
+    test: str
+    outcome: str
+    job: str
+    message: str
+
+
 class BuildShape(BuildLine, frozen=True):
     """A build with its jobs, their attempts and steps."""
 
     jobs: list[JobShape]
+    failed_tests: list[FailedTest]
+    """The first 50 of the last attempts of its failed jobs; their counts are with the jobs."""
 
 
 class RepositoryShape(Struct, frozen=True):

@@ -24,6 +24,9 @@ from mainstay.web.api.runner_shapes import FailingRunner
 from mainstay.web.listing import CommitLine, Line
 from mainstay.web.quarantine import Held
 
+MESSAGE_CHARS = 4000
+"""So much of a failed test's message is given with its build."""
+
 
 def moment(at: datetime | None) -> str | None:
     """A time as the API writes it."""
@@ -40,11 +43,21 @@ def build_line(line: Line, address: str) -> shapes.BuildLine:
     return shapes.BuildLine(**_build_fields(line, address))
 
 
-def build(line: Line, jobs: Sequence[Job], asked: Mapping[int, Asked], address: str) -> shapes.BuildShape:
-    """A build with everything; `asked` by the job's id."""
+def build(
+    line: Line, jobs: Sequence[Job], asked: Mapping[int, Asked], failed: Sequence[tuple[str, Outcome]], address: str
+) -> shapes.BuildShape:
+    """A build with everything; `asked` by the job's id, `failed` tests with their names."""
     return shapes.BuildShape(
-        **_build_fields(line, address), jobs=[job_shape(job, asked.get(job.id, NOTHING)) for job in jobs]
+        **_build_fields(line, address),
+        jobs=[job_shape(job, asked.get(job.id, NOTHING)) for job in jobs],
+        failed_tests=[_failed_test(name, outcome) for name, outcome in failed],
     )
+
+
+def _failed_test(name: str, outcome: Outcome) -> shapes.FailedTest:
+    details = outcome.details or {}
+    text = str(details.get("message") or details.get("trace") or "")
+    return shapes.FailedTest(name, outcome.outcome, outcome.job, text[:MESSAGE_CHARS])
 
 
 def _build_fields(line: Line, address: str) -> dict[str, Any]:
