@@ -147,6 +147,13 @@ attempts = Table(
         sqlite_where=text("state = 'running'"),
         postgresql_where=text("state = 'running'"),
     ),
+    # What a runner holds, asked at every one of its requests, is little beside what it has held.
+    Index(
+        "ix_attempts_held",
+        "runner_id",
+        sqlite_where=text("state = 'running'"),
+        postgresql_where=text("state = 'running'"),
+    ),
 )
 
 # An attempt's log in pieces, in offset order: small ones inline while the job runs, large ones as zstd frames in the

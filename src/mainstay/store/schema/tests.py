@@ -28,6 +28,14 @@ test_results = Table(
     Column("rerun", Integer, nullable=False),
     Column("details", JsonText),
     Index(None, "test_id", "attempt_id"),
+    # Failures are few beside the rest: a test's last one is found however long ago it was.
+    Index(
+        "ix_test_results_failures",
+        "test_id",
+        "attempt_id",
+        sqlite_where=text("outcome IN ('failed', 'error')"),
+        postgresql_where=text("outcome IN ('failed', 'error')"),
+    ),
 )
 
 # Ended attempts whose results are yet to be counted into days and figures, and how far that has come.

@@ -26,7 +26,7 @@ def page(tx: Tx, repository_id: int, ref: str | None, before: int | None, limit:
     if before is not None:
         query = query.where(builds.c.id < before)
     rows = tx.conn.execute(query).all()
-    shown_before = _with_newer_builds(tx, scope, {row.commit for row in rows}, before)
+    shown_before = _with_newer_builds(tx, repository_id, ref, {row.commit for row in rows}, before)
     found: dict[str, None] = {}
     last = None
     for row in rows:
@@ -78,7 +78,7 @@ def window(
     for row in rows:
         newest[row.commit] = max(row.id, newest.get(row.commit, 0))
     wanted = set(newest) if fitting is None else fitting(set(newest))
-    wanted -= _with_newer_builds(tx, scope, wanted, seen_after)
+    wanted -= _with_newer_builds(tx, repository_id, ref, wanted, seen_after)
     found = [(build_id, sha) for sha, build_id in newest.items() if sha in wanted]
     return Window(tuple(sorted(found, reverse=True)), edge)
 
@@ -101,16 +101,18 @@ def any_newer(tx: Tx, repository_id: int, ref: str | None, build_id: int) -> boo
 
 def job_states(tx: Tx, repository_id: int, shas: Sequence[str]) -> dict[str, dict[int, list[str]]]:
     """By commit, and by build: the states its jobs are in, each once. For many commits whose jobs are not shown."""
-    found: dict[str, dict[int, list[str]]] = {}
+    # Two looks: joined and asked for each once, SQLite reads all builds of the repository.
+    own: dict[int, str] = {}
     for part in parts(shas):
-        query = (
-            select(builds.c.commit, builds.c.id, jobs.c.state)
-            .join(jobs, jobs.c.build_id == builds.c.id)
-            .where(builds.c.repository_id == repository_id, builds.c.commit.in_(part), builds.c.event != "bisect")
-            .distinct()
+        query = select(builds.c.id, builds.c.commit).where(
+            builds.c.repository_id == repository_id, builds.c.commit.in_(part), builds.c.event != "bisect"
         )
-        for row in tx.conn.execute(query):
-            found.setdefault(row.commit, {}).setdefault(row.id, []).append(row.state)
+        own.update((row.id, row.commit) for row in tx.conn.execute(query))
+    found: dict[str, dict[int, list[str]]] = {}
+    for ids in parts(sorted(own)):
+        states = select(jobs.c.build_id, jobs.c.state).where(jobs.c.build_id.in_(ids)).distinct()
+        for row in tx.conn.execute(states):
+            found.setdefault(own[row.build_id], {}).setdefault(row.build_id, []).append(row.state)
     return found
 
 
@@ -134,11 +136,14 @@ def push_of(tx: Tx, repository_id: int, sha: str) -> tuple[str, str | None, date
     return None if row is None else (row.ref, row.note, row.at)
 
 
-def _with_newer_builds(tx: Tx, scope: Sequence[object], shas: set[str], before: int | None) -> set[str]:
+def _with_newer_builds(tx: Tx, repository_id: int, ref: str | None, shas: set[str], before: int | None) -> set[str]:
     if before is None or not shas:
         return set()
-    query = select(builds.c.commit).where(*scope, builds.c.commit.in_(sorted(shas)), builds.c.id >= before)  # type: ignore[arg-type]
-    return set(tx.conn.execute(query.distinct()).scalars())
+    # Compared here: told of the ref and the id, SQLite reads all newer builds of it instead of the index over commits.
+    query = select(builds.c.commit, builds.c.id, builds.c.ref).where(
+        builds.c.repository_id == repository_id, builds.c.commit.in_(sorted(shas)), builds.c.event != "bisect"
+    )
+    return {row.commit for row in tx.conn.execute(query) if row.id >= before and ref in (None, row.ref)}
 
 
 def by_prefix(tx: Tx, repository_id: int, prefix: str) -> list[str]:

@@ -14,6 +14,8 @@ from mainstay.store.tests import digest_of
 FAILURES = ("failed", "error")
 NOTHING: Any = literal_column("0")
 """A zero that stands in the query itself: only then is a partial index found to fit."""
+FAILED: Any = test_results.c.outcome.in_([literal_column(f"'{outcome}'") for outcome in FAILURES])
+"""The same for results that failed, worded as their index is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ def history(tx: Tx, test_id: int, limit: int, *, bare: bool = False) -> list[Out
 
 def last_failure(tx: Tx, test_id: int) -> Outcome | None:
     """The newest result of a test that failed, with its texts."""
-    query = _outcomes.where(test_results.c.test_id == test_id, test_results.c.outcome.in_(FAILURES))
+    query = _outcomes.where(test_results.c.test_id == test_id, FAILED)
     row = tx.conn.execute(
         query.order_by(test_results.c.attempt_id.desc(), test_results.c.position.desc()).limit(1)
     ).first()
