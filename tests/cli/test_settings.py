@@ -23,6 +23,13 @@ def folder(tmp_path: Path) -> Path:
     return data
 
 
+@pytest.mark.parametrize("said", ["2", "3601", "45.5", "-3", "abc", "٤٥", "1" * 99])
+def test_a_lease_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("MAINSTAY_LEASE", said)
+    with pytest.raises(BadInput, match="from 3 to 3600"):
+        settings.lease_s()
+
+
 def test_the_data_folder_tells_where_a_running_server_is(folder: Path) -> None:
     target = find_server(None, None, str(folder))
     assert (target.url, target.token) == ("http://127.0.0.1:8080", "mst_folder")

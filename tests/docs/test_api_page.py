@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mainstay.engine import caches, dispatch, enrol, repositories, results, unfold
+from mainstay.engine import caches, enrol, lease, repositories, results, unfold
 from mainstay.engine.server import Engine
 from mainstay.flow import result
 from mainstay.git import smart_http
@@ -35,7 +35,7 @@ LIMITS = {
     "branch patterns of a repository": f"{repositories.MAX_PATTERNS}",
     "jobs at once on a runner": f"{enrol.MAX_CAPACITY}",
     "labels of a runner": f"{enrol.MAX_LABELS}",
-    "silence of a runner before its jobs are tried again": f"{dispatch.LEASE_S:.0f} s",
+    "silence of a runner before its jobs are tried again": f"{lease.LEASE_S:.0f} s",
     "tries of a job without a person's word, those included that never began": f"{result.MAX_TRIES}",
 }
 

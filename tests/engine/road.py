@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from mainstay.engine import enrol, results
 from mainstay.engine.begin import begin
 from mainstay.engine.dispatch import Dispatch
+from mainstay.engine.lease import Lease
 from mainstay.engine.wake import Wake
 from mainstay.model.build import NewBuild
 from mainstay.model.job import Job
@@ -76,7 +77,7 @@ class Road:
         self, name: str = "r1", boot: str = "one", holding: tuple[int, ...] = (), labels: tuple[str, ...] = ("linux",)
     ) -> int:
         message = Hello(name, boot, "0", labels, 4, "process", holding)
-        return (await self.database.write(enrol.hello, self.token, message, self.clock.now())).runner
+        return (await self.database.write(enrol.hello, self.token, message, self.clock.now(), Lease())).runner
 
     async def poll(
         self, runner: int, boot: str = "one", free: int = 1, running: tuple[int, ...] = (), wait_s: float = 5.0

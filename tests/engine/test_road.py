@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mainstay.engine import enrol, fit, people, results
-from mainstay.engine.dispatch import LEASE_S
+from mainstay.engine.lease import LEASE_S, Lease
 from mainstay.model.errors import Conflict, Gone, NotFound
 from mainstay.model.person import Actor
 from mainstay.model.plan import PlannedJob, Service, Step
@@ -96,7 +96,7 @@ async def test_a_lost_attempt_that_comes_back_is_taken_and_the_other_called_off(
         build = await here.build(await here.repository())
         first = (await here.given(runner)).attempt
         here.clock.move(LEASE_S + 1)
-        await database.write(enrol.give_up_expired, here.clock.now())
+        await database.write(enrol.give_up_expired, here.clock.now(), Lease())
         second = (await here.given(other)).attempt
         assert (await here.finish(runner, first, "passed")).accepted
         [job] = await here.jobs(build)
@@ -138,7 +138,7 @@ async def test_leases_are_renewed_by_polling(database: Database) -> None:
         for _ in range(5):
             here.clock.move(LEASE_S * 0.8)
             await here.poll(runner, running=(attempt,), wait_s=0)
-            await database.write(enrol.give_up_expired, here.clock.now())
+            await database.write(enrol.give_up_expired, here.clock.now(), Lease())
         assert await here.states(build) == ["running"]
 
 
@@ -220,11 +220,11 @@ async def test_a_job_with_containers_waits_for_a_runner_that_has_an_engine(datab
         with_engine = PlannedJob("test", steps=(Step(run="true"),), services={"db": Service("postgres:18")})
         build = await here.build(await here.repository(), plan(with_engine))
         assert not (await here.poll(runner, wait_s=0.0)).assign
-        await here.database.write(fit.refit, here.clock.now())
+        await here.database.write(fit.refit, here.clock.now(), Lease())
         [job] = await here.jobs(build)
         assert (job.state, job.reason) == ("waiting", "no connected runner has the label container")
         able = await here.hello("r2", labels=("linux", "container"))
-        await here.database.write(fit.refit, here.clock.now())
+        await here.database.write(fit.refit, here.clock.now(), Lease())
         assert (await here.given(able)).plan.services
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import uvicorn
 
 from mainstay.engine.fleet import Local
+from mainstay.engine.lease import Lease
 from mainstay.engine.openid import OpenId
 from mainstay.engine.server import Config, Engine
 from mainstay.flow.fleet import Bounds
@@ -65,6 +66,7 @@ class Place:
     containers: tuple[str, ...] = ()
     """What local runners are told of containers, as arguments."""
     hook_secrets: dict[str, str] = field(default_factory=dict)
+    lease: Lease = field(default_factory=Lease)
     openid: OpenId | None = None
     public_reading: str | None = None
     """`all`, `marked` or `none`; None: as the address is."""
@@ -98,7 +100,8 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
     with _alone(place.data), _listening(place) as listener:
         url = _url(place, listener)
         out = outlet(place.public_url or url, **asdict(place.outgoing))
-        engine = await Engine.open(Config(place.data, place.database, place.blobs, outlet=out, openid=place.openid))
+        config = Config(place.data, place.database, place.blobs, lease=place.lease, outlet=out, openid=place.openid)
+        engine = await Engine.open(config)
         try:
             options = Options(
                 public_reading=_reading(place) == "all",

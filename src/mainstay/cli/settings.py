@@ -92,6 +92,13 @@ REACH = Setting(
     "How far webhooks and chats may reach: `internet` (public addresses), `network` (private ones too) or `machine` "
     "(this machine as well).",
 )
+LEASE = Setting(
+    "MAINSTAY_LEASE",
+    None,
+    "`45`",
+    "Seconds that a runner may be silent before its jobs are tried again elsewhere: 3 to 3600; the same for all "
+    "servers of a database.",
+)
 OPENID_ISSUER = Setting(
     "MAINSTAY_OPENID_ISSUER", None, "none: no OpenID Connect", "The identity provider's address (`issuer`)."
 )
@@ -139,6 +146,7 @@ SETTINGS = (
     MAIL_FROM,
     MAIL_AUTHORS,
     REACH,
+    LEASE,
     OPENID_ISSUER,
     OPENID_CLIENT,
     OPENID_SECRET,
@@ -189,6 +197,16 @@ def hook_secrets(forges: Collection[str]) -> dict[str, str]:
             raise BadInput(f"{HOOK_SECRETS.name} names the forge {forge[:40]!r}; there are {', '.join(forges)}.")
         found[forge] = text
     return found
+
+
+def lease_s() -> float | None:
+    """Seconds that a runner may be silent; None: nothing is said. Raises BadInput."""
+    said = value(LEASE)
+    if said is None:
+        return None
+    if not (said.isascii() and said.isdigit() and len(said) < 6 and 3 <= int(said) <= 3600):
+        raise BadInput(f"{LEASE.name} is a whole number of seconds from 3 to 3600, not {said[:40]!r}.")
+    return float(said)
 
 
 def public_reading() -> str | None:

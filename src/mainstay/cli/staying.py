@@ -16,6 +16,7 @@ from mainstay.cli import settings, terminal
 from mainstay.cli.connection import Server
 from mainstay.cli.hosting import Outgoing, Place, Running, hosted, until_told
 from mainstay.cli.serve import container_arguments
+from mainstay.engine.lease import LEASE_S, Lease
 from mainstay.engine.openid import OpenId
 from mainstay.flow.fleet import Bounds
 from mainstay.flow.openid import mapping_of
@@ -37,6 +38,7 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
         runners=Bounds(*runners, down_after_s=where["idle_s"]) if runners else None,
         labels=tuple(label.strip() for label in (where.get("labels") or "").split(",") if label.strip()),
         executor=where.get("executor"),
+        lease=Lease(settings.lease_s() or LEASE_S),
         openid=_openid(),
         hook_secrets=settings.hook_secrets(FORGES),
         public_reading=settings.public_reading(),

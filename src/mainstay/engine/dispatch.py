@@ -15,6 +15,7 @@ from typing import Any
 from mainstay.engine import assign
 from mainstay.engine.clock import Clock
 from mainstay.engine.gather import Gathered
+from mainstay.engine.lease import Lease
 from mainstay.engine.wake import Wake, Watch
 from mainstay.flow import dispatch as dispatch_flow
 from mainstay.flow.dispatch import Candidate, Match, Slot
@@ -26,15 +27,6 @@ from mainstay.store.dialect import passes_over_locked
 from mainstay.store.jobs import Claim, Held
 from mainstay.store.seal import Seal
 from mainstay.wire.runner import Assignment, Cancel, Orders, Poll
-
-LEASE_S = 45.0
-"""How long an attempt is a runner's without a word from it."""
-POLL_S = 15.0
-"""How long a poll is kept open; leases are renewed at its begin and its end."""
-RENEW_S = 5.0
-"""A lease is renewed when it is this old: a runner of many short jobs polls often."""
-CONTACT_S = 10.0
-"""An idle runner's last contact is written at most this often."""
 
 log = logging.getLogger(__name__)
 
@@ -59,12 +51,15 @@ class _Seen:
 class Dispatch:
     """The open polls of one server and the turn that fills them."""
 
-    def __init__(self, database: Database, clock: Clock, wake: Wake, seal: Seal | None = None) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, wake: Wake, seal: Seal | None = None, lease: Lease | None = None
+    ) -> None:
         """`seal` opens the secrets that jobs are given; without it they are given none."""
         self._database = database
         self._clock = clock
         self._wake = wake
         self._seal = seal
+        self._lease = lease or Lease()
         self._open: dict[int, _OpenPoll] = {}
         self._looks = Gathered(self._look_at)
         self._work = asyncio.Event()
@@ -77,7 +72,7 @@ class Dispatch:
             seen = await self._greet(runner_id, message)
             if _is_urgent(seen.orders) or message.wait_s <= 0 or seen.draining or self._closing:
                 if seen.draining and not self._closing and not _is_urgent(seen.orders):
-                    await told.wait(min(message.wait_s, POLL_S))
+                    await told.wait(min(message.wait_s, self._lease.poll_s))
                 return seen.orders
             work = asyncio.get_running_loop().create_future()
             poll = _OpenPoll(runner_id, seen.labels, message.free, work)
@@ -86,7 +81,7 @@ class Dispatch:
             if poll.free > 0:
                 self._work.set()
             try:
-                assigned = await self._first(work, told, min(message.wait_s, POLL_S))
+                assigned = await self._first(work, told, min(message.wait_s, self._lease.poll_s))
             finally:
                 if self._open.get(runner_id) is poll:
                     del self._open[runner_id]
@@ -112,11 +107,11 @@ class Dispatch:
         """Read what there is to say at once; write only when a lease or the last contact is due."""
         seen, due = await self._looks.ask((runner_id, message))
         if due:
-            seen = await self._database.write(_renew, runner_id, message, self._clock.now(), self._seal)
+            seen = await self._database.write(_renew, runner_id, message, self._clock.now(), self._seal, self._lease)
         return seen
 
     async def _look_at(self, polls: Sequence[tuple[int, Poll]]) -> list[tuple[_Seen, bool] | Exception]:
-        return await self._database.read(_look, polls, self._clock.now())
+        return await self._database.read(_look, polls, self._clock.now(), self._lease)
 
     def _retire(self, runner_id: int) -> None:
         """One open poll per runner: an older one is answered with nothing."""
@@ -171,7 +166,7 @@ class Dispatch:
         ]
         if not slots:
             return 0
-        given = await self._database.write(_claim, slots, self._clock.now(), self._seal)
+        given = await self._database.write(_claim, slots, self._clock.now(), self._seal, self._lease)
         for runner_id, assigned in given.items():
             poll = self._open.get(runner_id)
             if poll is not None and not poll.answer.done():
@@ -184,7 +179,9 @@ def _is_urgent(orders: Orders) -> bool:
     return bool(orders.assign or orders.cancel or orders.drop)
 
 
-def _look(tx: Tx, polls: Sequence[tuple[int, Poll]], now: datetime) -> list[tuple[_Seen, bool] | Exception]:
+def _look(
+    tx: Tx, polls: Sequence[tuple[int, Poll]], now: datetime, lease: Lease
+) -> list[tuple[_Seen, bool] | Exception]:
     """For each poll what to tell its runner at once, and whether something is due to be written; or Gone."""
     ids = sorted({runner_id for runner_id, _ in polls})
     rows = runners.rows(tx, ids)
@@ -193,11 +190,11 @@ def _look(tx: Tx, polls: Sequence[tuple[int, Poll]], now: datetime) -> list[tupl
         held[each.runner_id][each.id] = each
     named = {key for runner_id, message in polls for key in message.running if key not in held[runner_id]}
     unwanted = frozenset(jobs.not_running(tx, sorted(named)))
-    return [_seen(rows.get(runner_id), held[runner_id], unwanted, message, now) for runner_id, message in polls]
+    return [_seen(rows.get(runner_id), held[runner_id], unwanted, message, now, lease) for runner_id, message in polls]
 
 
 def _seen(
-    row: Any, held: Mapping[int, Held], unwanted: frozenset[int], message: Poll, now: datetime
+    row: Any, held: Mapping[int, Held], unwanted: frozenset[int], message: Poll, now: datetime, lease: Lease
 ) -> tuple[_Seen, bool] | Exception:
     if row is None:
         return Gone("this runner was removed; say hello")
@@ -209,16 +206,16 @@ def _seen(
         drop=tuple(sorted(key for key in named - held.keys() if key in unwanted)),
         drain=row.draining,
     )
-    fresh_until = now + timedelta(seconds=LEASE_S - RENEW_S)
+    fresh_until = now + timedelta(seconds=lease.seconds - lease.renew_s)
     stale = any(held[key].lease_until < fresh_until for key in named & held.keys())
-    due = stale or bool(held.keys() - named) or row.last_contact_at < now - timedelta(seconds=CONTACT_S)
+    due = stale or bool(held.keys() - named) or row.last_contact_at < now - timedelta(seconds=lease.contact_s)
     due = due or message.leaving
     return _Seen(orders, frozenset(row.labels), row.draining or message.draining), due
 
 
-def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime, seal: Seal | None) -> _Seen:
+def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime, seal: Seal | None, lease: Lease) -> _Seen:
     """Renew leases and the last contact, and give again what the runner does not know it has."""
-    [looked] = _look(tx, [(runner_id, message)], now)
+    [looked] = _look(tx, [(runner_id, message)], now, lease)
     if isinstance(looked, Exception):
         raise looked
     seen, _ = looked
@@ -229,13 +226,13 @@ def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime, seal: Seal | No
         tx.wake("runners")
     held = [each.id for each in jobs.held_by(tx, [runner_id])]
     # Only what it names: an attempt that it never takes up must run out.
-    jobs.renew(tx, [key for key in held if key in message.running], now + timedelta(seconds=LEASE_S))
+    jobs.renew(tx, [key for key in held if key in message.running], now + timedelta(seconds=lease.seconds))
     again = tuple(assign.again(tx, [key for key in held if key not in message.running], seal, now))
     orders = Orders(assign=again, cancel=seen.orders.cancel, drop=seen.orders.drop, drain=seen.orders.drain)
     return _Seen(orders, seen.labels, seen.draining)
 
 
-def _claim(tx: Tx, slots: list[Slot], now: datetime, seal: Seal | None) -> dict[int, list[Assignment]]:
+def _claim(tx: Tx, slots: list[Slot], now: datetime, seal: Seal | None, lease: Lease) -> dict[int, list[Assignment]]:
     """One dispatch turn: read the queue's head, match, claim, and build the assignments."""
     places = sum(slot.free for slot in slots)
     candidates = [
@@ -249,14 +246,14 @@ def _claim(tx: Tx, slots: list[Slot], now: datetime, seal: Seal | None) -> dict[
     matches = dispatch_flow.plan(candidates, slots, jobs.running_by_repository(tx))
     if len(candidates) > len(matches) and passes_over_locked(tx):
         tx.wake("queue")  # another server's turn may have passed over what this one locked and did not take
-    return _give(tx, matches, now, seal) if matches else {}
+    return _give(tx, matches, now, seal, lease) if matches else {}
 
 
 def _labels(fit: str) -> list[str]:
     return [label for label in fit.split(",") if label]
 
 
-def _give(tx: Tx, matches: list[Match], now: datetime, seal: Seal | None) -> dict[int, list[Assignment]]:
+def _give(tx: Tx, matches: list[Match], now: datetime, seal: Seal | None, lease: Lease) -> dict[int, list[Assignment]]:
     """Claim what was matched, all in a few statements."""
     known = runners.rows(tx, sorted({match.runner_id for match in matches}))
     claims = [
@@ -264,7 +261,7 @@ def _give(tx: Tx, matches: list[Match], now: datetime, seal: Seal | None) -> dic
         for match in matches
         if match.runner_id in known  # else it was removed a moment ago
     ]
-    source_tokens = jobs.claim(tx, claims, now + timedelta(seconds=LEASE_S), now)
+    source_tokens = jobs.claim(tx, claims, now + timedelta(seconds=lease.seconds), now)
     made = assign.assignments(tx, source_tokens, seal, now)
     given: dict[int, list[Assignment]] = {}
     told = []

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from mainstay.engine import results
-from mainstay.engine.dispatch import LEASE_S, POLL_S
+from mainstay.engine.lease import Lease
 from mainstay.flow.result import End
 from mainstay.model.changes import EndAttempt
 from mainstay.model.errors import BadInput, NotAllowed
@@ -21,7 +21,7 @@ MAX_LABELS = 64
 LOG_LIMIT_BYTES = 1024 * 1024 * 1024
 
 
-def hello(tx: Tx, token_id: int, message: Hello, now: datetime) -> Welcome:
+def hello(tx: Tx, token_id: int, message: Hello, now: datetime, lease: Lease) -> Welcome:
     """Enrol a runner or recognise it.
 
     Attempts that a process before it was given, and that it does not hold, are lost from now on. What the same process
@@ -37,7 +37,9 @@ def hello(tx: Tx, token_id: int, message: Hello, now: datetime) -> Welcome:
                 _give_up(tx, held.id, now, f"{message.name} was started anew without it")
     drop = tuple(jobs.not_running(tx, sorted(holding)))
     tx.wake("runners")
-    return Welcome(runner=runner_id, lease_s=LEASE_S, poll_s=POLL_S, log_limit_bytes=LOG_LIMIT_BYTES, drop=drop)
+    return Welcome(
+        runner=runner_id, lease_s=lease.seconds, poll_s=lease.poll_s, log_limit_bytes=LOG_LIMIT_BYTES, drop=drop
+    )
 
 
 def _check(message: Hello) -> None:
@@ -83,10 +85,10 @@ def _give_up(tx: Tx, attempt_id: int, now: datetime, reason: str) -> None:
     results.conclude(tx, job, attempt, end, now)
 
 
-def give_up_expired(tx: Tx, now: datetime) -> datetime | None:
+def give_up_expired(tx: Tx, now: datetime, lease: Lease) -> datetime | None:
     """Give up the attempts whose lease ran out; give the moment the next one would."""
     for attempt_id in jobs.expired(tx, now):
-        _give_up(tx, attempt_id, now, f"its runner was not heard of for {LEASE_S:.0f} s")
+        _give_up(tx, attempt_id, now, f"its runner was not heard of for {lease.seconds:.0f} s")
     return jobs.next_expiry(tx)
 
 

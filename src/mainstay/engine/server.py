@@ -24,6 +24,7 @@ from mainstay.engine.fleet import Fleet, Local
 from mainstay.engine.housekeeping import Housekeeping
 from mainstay.engine.intake import Intake
 from mainstay.engine.labels import Labels
+from mainstay.engine.lease import Lease
 from mainstay.engine.logs import Logs
 from mainstay.engine.loops import Loops
 from mainstay.engine.openid import OpenId, Provider
@@ -71,6 +72,8 @@ class Config:
     watch_remotes: bool = True
     """Whether this server looks at repositories by itself."""
     clock: Clock = field(default_factory=SystemClock)
+    lease: Lease = field(default_factory=Lease)
+    """How long a runner may be silent; the same for all servers of a database."""
     openid: OpenId | None = None
     """The identity provider with which people may sign in."""
     outlet: Outlet = field(default_factory=Outlet)
@@ -83,6 +86,7 @@ class Engine:
     def __init__(self, config: Config, database: Database, blobs: Blobs, seal: Seal) -> None:
         self.config = config
         self.clock = config.clock
+        self.lease = config.lease
         self.db = database
         self.blobs = blobs
         self.wake = Wake(database)
@@ -95,7 +99,7 @@ class Engine:
         self.logs = Logs(database, blobs, self.wake, config.log_limit_bytes)
         self.artifacts = Artifacts(database, blobs, self.clock)
         self.caches = Caches(database, blobs, self.clock)
-        self.dispatch = Dispatch(database, self.clock, self.wake, seal)
+        self.dispatch = Dispatch(database, self.clock, self.wake, seal, self.lease)
         self.repositories = Repositories(database, seal, self.clock, config.data)
         self.mirrors = self.repositories.mirrors
         self.secrets = Secrets(database, seal, self.clock)
@@ -109,7 +113,7 @@ class Engine:
         self.tally = Tally(database, self.wake)
         self.delivering = Delivering(database, seal, self.clock, self.wake, config.outlet)
         self.channels = Channels(database, seal, self.clock, config.outlet)
-        self.upkeep = Upkeep(database, self.clock, self.wake)
+        self.upkeep = Upkeep(database, self.clock, self.wake, self.lease)
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
         self.durations = Durations(database)
         self.figures = Figures(database, self.wake)
@@ -175,7 +179,7 @@ class Engine:
 
     async def hello(self, token_id: int, message: Hello) -> Welcome:
         """A runner presents itself."""
-        return await self.db.write(enrol.hello, token_id, message, self.clock.now())
+        return await self.db.write(enrol.hello, token_id, message, self.clock.now(), self.lease)
 
     async def poll(self, runner_id: int, message: Poll) -> Orders:
         """A runner asks for work; may take as long as it says. Raises Gone when it has to say hello first."""

@@ -4,7 +4,7 @@ import asyncio
 
 from mainstay.engine import enrol, fit
 from mainstay.engine.clock import Clock
-from mainstay.engine.dispatch import LEASE_S
+from mainstay.engine.lease import Lease
 from mainstay.engine.wake import Wake
 from mainstay.store.database import Database
 
@@ -17,10 +17,11 @@ SETTLE_S = 0.2
 class Upkeep:
     """What has to be looked at when time passes or runners come and go."""
 
-    def __init__(self, database: Database, clock: Clock, wake: Wake) -> None:
+    def __init__(self, database: Database, clock: Clock, wake: Wake, lease: Lease) -> None:
         self._database = database
         self._clock = clock
         self._wake = wake
+        self._lease = lease
 
     async def lease_loop(self) -> None:
         """Give up attempts whose lease ran out.
@@ -28,21 +29,21 @@ class Upkeep:
         A server that was just started waits a whole lease before it gives anything up: its runners could not renew
         while it was away. Another server that was there all the time need not wait.
         """
-        await asyncio.sleep(LEASE_S)
+        await asyncio.sleep(self._lease.seconds)
         while True:
             now = self._clock.now()
             due = await self._database.read(enrol.next_expiry)
             if due is not None and due < now:
-                due = await self._database.write(enrol.give_up_expired, now)
-            pause = LEASE_S / 2 if due is None else (due - now).total_seconds()
-            await asyncio.sleep(min(max(pause, LEAST_PAUSE_S), LEASE_S / 2))
+                due = await self._database.write(enrol.give_up_expired, now, self._lease)
+            pause = self._lease.seconds / 2 if due is None else (due - now).total_seconds()
+            await asyncio.sleep(min(max(pause, LEAST_PAUSE_S), self._lease.seconds / 2))
 
     async def fit_loop(self) -> None:
         """Hold queued jobs that no connected runner fits; release them when one comes."""
         with self._wake.watch("runners", "queue") as told:
             while True:
                 now = self._clock.now()
-                if await self._database.read(fit.moves, now):
-                    await self._database.write(fit.refit, now)
-                await told.wait(LEASE_S)
+                if await self._database.read(fit.moves, now, self._lease):
+                    await self._database.write(fit.refit, now, self._lease)
+                await told.wait(self._lease.seconds)
                 await asyncio.sleep(SETTLE_S)

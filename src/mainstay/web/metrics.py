@@ -14,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mainstay.engine.dispatch import LEASE_S
 from mainstay.engine.tally import BOUNDS_S, Histogram
 from mainstay.model.report import ChannelKind
 from mainstay.model.runner import Runner
@@ -41,12 +40,12 @@ class _Read:
     outbox: dict[ChannelKind, Backlog]
 
 
-def _read(tx: Tx, now: datetime) -> _Read:
+def _read(tx: Tx, now: datetime, lease_s: float) -> _Read:
     watched, unreachable = spans.unreachable(tx)
     return _Read(
         queue.counts(tx),
         spans.oldest_queued(tx),
-        runners.all_of(tx, now, LEASE_S),
+        runners.all_of(tx, now, lease_s),
         watched,
         unreachable,
         deliveries.backlog(tx),
@@ -149,7 +148,7 @@ async def metrics(request: Request) -> Response:
     await reader(request, inside=True)
     site = site_of(request)
     now = site.engine.clock.now()
-    read = await site.engine.db.read(_read, now)
+    read = await site.engine.db.read(_read, now, site.engine.lease.seconds)
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from mainstay.engine import failing
-from mainstay.engine.dispatch import LEASE_S
 from mainstay.model.runner import Runner
 from mainstay.model.states import JobState
 from mainstay.store import runners
@@ -25,7 +24,7 @@ RunnerId = Annotated[int, Path(ge=0, lt=1 << 62)]
 
 async def all_runners(site: Site) -> list[Runner]:
     """All runners by name, online or not."""
-    return await site.engine.db.read(runners.all_of, site.engine.clock.now(), LEASE_S)
+    return await site.engine.db.read(runners.all_of, site.engine.clock.now(), site.engine.lease.seconds)
 
 
 @router.get("/runners", responses=describe.gives_page(shapes.RunnerShape, "All runners, by name."))

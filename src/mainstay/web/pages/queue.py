@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from mainstay.engine.access import Identity
-from mainstay.engine.dispatch import LEASE_S
 from mainstay.engine.server import Engine
 from mainstay.flow import permit
 from mainstay.model.errors import BadInput, Conflict, NotAllowed, NotFound
@@ -102,7 +101,7 @@ class View:
     names: list[str]
 
 
-def _view(tx: Tx, asked: Asked, seen: frozenset[int] | None, now: datetime) -> View:
+def _view(tx: Tx, asked: Asked, seen: frozenset[int] | None, now: datetime, lease_s: float) -> View:
     there = {each.id: each.name for each in repositories.all_of(tx, seen)}
     chosen = _narrowed(there, asked, seen)
     ref = listing.ref_of(asked.branch) if asked.branch else None
@@ -115,7 +114,7 @@ def _view(tx: Tx, asked: Asked, seen: frozenset[int] | None, now: datetime) -> V
         for key, counts in by_repository.items()
         if key in there
     ]
-    places = sum(each.capacity for each in runners.all_of(tx, now, LEASE_S) if each.online and not each.draining)
+    places = sum(each.capacity for each in runners.all_of(tx, now, lease_s) if each.online and not each.draining)
     return View(
         {state: _rows(found[state], usual) for state in views.OPEN},
         views.counts(tx, chosen, ref),
@@ -153,7 +152,7 @@ async def queue(request: Request) -> Response:
     words, _ = speak(request)
     asked = Asked(request.query_params.get("repo") or None, request.query_params.get("branch") or None)
     engine = site_of(request).engine
-    view = await engine.db.read(_view, asked, sight_of(request), engine.clock.now())
+    view = await engine.db.read(_view, asked, sight_of(request), engine.clock.now(), engine.lease.seconds)
     return render(
         request,
         "queue.html",

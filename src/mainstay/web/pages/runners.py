@@ -10,7 +10,6 @@ from starlette.responses import RedirectResponse, Response
 
 from mainstay.engine import failing, labels
 from mainstay.engine.access import Identity
-from mainstay.engine.dispatch import LEASE_S
 from mainstay.engine.failing import Failing
 from mainstay.model.errors import BadInput
 from mainstay.model.events import Event, EventKind
@@ -93,8 +92,8 @@ class _Read:
     rules: tuple[Rule, ...]
 
 
-def _read(tx: Tx, now: datetime, seen: frozenset[int] | None) -> _Read:
-    found = store.all_of(tx, now, LEASE_S)
+def _read(tx: Tx, now: datetime, lease_s: float, seen: frozenset[int] | None) -> _Read:
+    found = store.all_of(tx, now, lease_s)
     held = views.last_of_runners(tx, [each.id for each in found[:SHOWN]], HISTORY)
     if seen is not None:
         held = {key: [each for each in some if each.repository_id in seen] for key, some in held.items()}
@@ -111,7 +110,7 @@ async def runners(request: Request) -> Response:
 async def _page(request: Request, viewer: Identity | None, token: str | None) -> Response:
     words, forms = speak(request)
     site = site_of(request)
-    read = await site.engine.db.read(_read, site.engine.clock.now(), sight_of(request))
+    read = await site.engine.db.read(_read, site.engine.clock.now(), site.engine.lease.seconds, sight_of(request))
     rows = [
         Row(each, tuple(read.held.get(each.id, ())), tuple(marks.of_attempts(read.held.get(each.id, ()), forms)))
         for each in read.found[:SHOWN]
@@ -160,8 +159,10 @@ class View:
     spans: tuple[tuple[datetime, datetime | None, AttemptState], ...]
 
 
-def _one(tx: Tx, runner_id: int, before: int | None, now: datetime, seen: frozenset[int] | None) -> View:
-    found = store.one(tx, runner_id, now, LEASE_S)
+def _one(
+    tx: Tx, runner_id: int, before: int | None, now: datetime, lease_s: float, seen: frozenset[int] | None
+) -> View:
+    found = store.one(tx, runner_id, now, lease_s)
     held = views.last_of_runners(tx, [runner_id], PAGE, before).get(runner_id, [])
     older = held[-1].attempt_id if len(held) == PAGE else None
     if seen is not None:
@@ -176,7 +177,7 @@ async def runner(request: Request) -> Response:
     engine = site_of(request).engine
     runner_id = number(request, "runner")
     before = place(request, "before")
-    view = await engine.db.read(_one, runner_id, before, engine.clock.now(), sight_of(request))
+    view = await engine.db.read(_one, runner_id, before, engine.clock.now(), engine.lease.seconds, sight_of(request))
     row = Row(view.runner, view.held, tuple(marks.of_attempts(view.held, forms)))
     lost = sum(state in (AttemptState.LOST, AttemptState.BROKEN) for _, _, state in view.spans)
     return render(
