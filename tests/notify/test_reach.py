@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from mainstay.model.errors import BadInput, Unavailable
-from mainstay.notify import reach, webhook
+from mainstay.model.report import Facts, Report, ReportKind
+from mainstay.notify import chat, reach, webhook
+from mainstay.notify.message import Message, message
 from mainstay.notify.reach import Reach
 from tests.system.receivers import receiver
 
@@ -66,3 +68,33 @@ def test_a_webhook_calls_the_address_that_was_judged_under_its_name(monkeypatch:
     assert tried.sent
     assert asked.count("hooks.example.org") == 1
     assert there.requests[0][1]["host"] == f"hooks.example.org:{port}"
+
+
+HOOK = "discord://012345678901234567/" + "a" * 64
+
+
+@pytest.mark.parametrize("query", ["template=/etc/hostname", "a=b;template=/x", "a?Template=/x", "%74emplate=/x"])
+def test_a_chats_address_reads_no_file_of_this_machine(query: str) -> None:
+    with pytest.raises(BadInput, match="may not hold template"):
+        chat.checked(f"{HOOK}?{query}")
+
+
+def test_zulip_of_ones_own_is_judged_as_every_host_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*_: object, **__: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    tried = chat.send(f"zulip://bot@chat.example.org/{'a' * 32}", _said(), ReportKind.BROKEN, Reach.NETWORK)
+    assert not tried.sent
+    assert "chat.example.org is at 127.0.0.1" in str(tried.error)
+
+
+def test_a_matrix_server_names_no_other_one() -> None:
+    assert chat._plugin("matrixs://u:p@example.org/#room").discovery is False
+    with pytest.raises(BadInput, match="may not hold discovery"):
+        chat.checked("matrixs://u:p@example.org/#room?discovery=yes")
+
+
+def _said() -> Message:
+    report = Report(0, 0, ReportKind.PING, datetime(2026, 1, 1, tzinfo=UTC), Facts(repository="demo", ref=""))
+    return message(report, "en", "http://127.0.0.1:8080")

@@ -1,13 +1,15 @@
 """Ports, volumes, images and commands of containers, as they are read; no engine is needed."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from mainstay.runner.containers.engine import ContainerRefused
+from mainstay.runner.containers.engine import Answer, ContainerRefused, Engine
 from mainstay.runner.containers.inside import command, programs
-from mainstay.runner.containers.pull import is_missing, registry_of
+from mainstay.runner.containers.pull import is_missing, pull, registry_of
 from mainstay.runner.containers.requests import read_image, read_ports, read_volumes
+from mainstay.runner.containers.services import Order, _words
 
 
 def test_ports_are_published_on_this_machine_only() -> None:
@@ -53,10 +55,50 @@ def test_a_path_with_a_comma_cannot_smuggle_an_option() -> None:
         assert mount.words
 
 
-@pytest.mark.parametrize("text", ["", "--privileged", "a b", "a\nb", "$(x)", "-v"])
+@pytest.mark.parametrize(
+    "text", ["", "--privileged", "a b", "a\nb", "$(x)", "-v", "docker-archive:/x.tar", "dir:x", "OCI:/x"]
+)
 def test_what_is_no_image_is_refused(text: str) -> None:
     with pytest.raises(ContainerRefused, match="is no name of an image"):
         read_image(text)
+
+
+def test_an_image_called_docker_is_one() -> None:
+    assert read_image("docker:27-dind") == "docker:27-dind"
+    assert read_image("docker://dir/oci:1") == "dir/oci:1"
+
+
+def test_a_job_cannot_hide_a_container_from_its_removal(tmp_path: Path) -> None:
+    order = Order("n", "alpine", "n", labels=("mainstay.job=1",), aliases=(), options=("--label=mainstay.job=2",))
+    words = _words(Engine("podman", "podman"), order, tmp_path)
+    assert words.index("mainstay.job=1") > words.index("--label=mainstay.job=2")
+
+
+def test_an_image_fetched_with_credentials_is_asked_for_again_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def ask(_: Engine, *words: str, **__: object) -> Answer:
+        return Answer(0, "", "")
+
+    async def once(_: Engine, words: tuple[str, ...], *__: object) -> str | None:
+        asked.append("with" if "--authfile" in words else "without")
+        return None if "--authfile" in words else "denied: requested access to the resource is denied"
+
+    async def say(_: str) -> None:
+        pass
+
+    monkeypatch.setattr(Engine, "ask", ask)
+    monkeypatch.setattr("mainstay.runner.containers.pull._once", once)
+    engine, image = Engine("podman", "podman"), "ghcr.io/me/private:1"
+
+    async def twice_and_without() -> None:
+        for _ in range(2):
+            await pull(engine, image, {"username": "me", "password": "secret"}, say)
+        await pull(engine, image, {}, say)
+
+    with pytest.raises(ContainerRefused, match="cannot be had"):
+        asyncio.run(twice_and_without())
+    assert asked == ["with", "without"]
 
 
 def test_the_registry_is_the_first_part_when_it_looks_like_a_host() -> None:

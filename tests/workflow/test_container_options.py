@@ -20,6 +20,7 @@ from mainstay.workflow.container_options import read_options
         ("-e A=1 -m 512m -u1000", ("--env=A=1", "--memory=512m", "--user=1000")),
         ("--init --read-only", ("--init", "--read-only")),
         ("--rm -d -t", ()),
+        ("--log-opt max-size=10m", ("--log-opt=max-size=10m",)),
         ("--cap-add=SYS_PTRACE --cap-drop ALL", ("--cap-add=SYS_PTRACE", "--cap-drop=ALL")),
     ],
 )
@@ -41,6 +42,9 @@ def test_harmless_options_are_passed_on(text: str, words: tuple[str, ...]) -> No
         ("--security-opt seccomp=unconfined", "--security-opt could open"),
         ("--userns host", "--userns could open"),
         ("--env-file /etc/shadow", "--env-file: write it under env"),
+        ("--log-opt path=/home/runner/.profile", "--log-opt path=/home/runner/.profile could write to the machine"),
+        ("--annotation run.oci.keep_original_groups=1", "--annotation could open"),
+        ("-e HTTP_PROXY", "--env HTTP_PROXY would take the value from the runner's machine"),
         ("--brand-new-option", "--brand-new-option could open"),
         ("--cpus", "--cpus needs a value"),
         ("postgres:18", "'postgres:18' is no option"),

@@ -1,10 +1,11 @@
 """Chat services, through apprise: which of its addresses are taken, and sending one message."""
 
 import logging
+import re
 import threading
 from types import ModuleType
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from mainstay.model.errors import BadInput, MainstayError
 from mainstay.model.report import ReportKind, Tried
@@ -14,18 +15,21 @@ from mainstay.notify.reach import Reach
 
 AT_THE_SERVICE = (
     "dingtalk", "discord", "feishu", "flock", "gchat", "lark", "line", "msteams", "pover", "slack", "tgram", "twist",
-    "webex", "wecom", "wecombot", "workflow", "workflows", "wxteams", "zulip",
+    "webex", "wecom", "wecombot", "workflow", "workflows", "wxteams",
 )  # fmt: skip
 """Services whose own host the plugin knows; nobody can make them call another."""
 ANYWHERE = (
     "form", "forms", "gotify", "gotifys", "json", "jsons", "matrix", "matrixs", "mmost", "mmosts", "nctalk", "nctalks",
-    "ntfy", "ntfys", "rocket", "rockets", "synology", "synologys",
+    "ntfy", "ntfys", "rocket", "rockets", "synology", "synologys", "zulip",
 )  # fmt: skip
 """Services at a host of the user's: where that is, is judged before each message."""
 MAX_URL = 2000
 TIMEOUT_S = 10.0
-REFUSED_KEYS = ("redirect", "verify", "cto", "rto", "attach", "format", "overflow", "retry", "wait")
-"""What apprise takes in an address and we set ourselves."""
+REFUSED_KEYS = (
+    "redirect", "verify", "cto", "rto", "attach", "format", "overflow", "retry", "wait", "template", "discovery",
+)  # fmt: skip
+"""What apprise takes in an address and we set ourselves, or what reads files of this machine (`template`) or lets a
+server name another one that nobody judges (`discovery`)."""
 TYPES = {ReportKind.BROKEN: "failure", ReportKind.STILL_BROKEN: "failure", ReportKind.FIXED: "success"}
 HOSTED_ELSEWHERE = frozenset({"workflow", "workflows"})
 """Plugins of a service whose address holds the host all the same (Teams' workflows)."""
@@ -66,7 +70,9 @@ def _plugin(url: str) -> Any:
         raise BadInput(f"{scheme[:40]!r} is not a chat service that messages can go to; there are {known}")
     if len(url) > MAX_URL or not url.isprintable():
         raise BadInput(f"the address of a chat has at most {MAX_URL} printable characters")
-    keys = {key.lower() for key, _ in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
+    # As apprise splits them: at `;` too.
+    pairs = re.split("[?&;]", url.partition("?")[2])
+    keys = {unquote(pair.partition("=")[0].replace("+", " ")).strip().lower() for pair in pairs}
     if unwanted := sorted(keys.intersection(REFUSED_KEYS)):
         raise BadInput(f"the address of the chat may not hold {unwanted[0]}=; leave it out")
     apprise = _apprise()
@@ -81,14 +87,27 @@ def _plugin(url: str) -> Any:
             f"this is not a whole address of {scheme}: {heard.last or 'something is missing in it'}; apprise's page on "
             f"{scheme} shows its form"
         )
+    if getattr(made, "template", None):
+        raise BadInput("the address of the chat may not hold a template; leave it out")
+    if scheme in ("matrix", "matrixs"):
+        made.discovery = False  # what a server names as its real self would not be judged
     return made
 
 
 def _judge_host(url: str, plugin: Any, reaching: Reach) -> None:
     scheme = url.partition("://")[0].lower()
     if scheme in ANYWHERE or scheme in HOSTED_ELSEWHERE:
-        host = getattr(plugin, "host", None) or urlsplit(url).hostname or ""
-        reach.addresses(str(host), int(getattr(plugin, "port", None) or 443), reaching)
+        reach.addresses(_host(url, plugin), int(getattr(plugin, "port", None) or 443), reaching)
+
+
+def _host(url: str, plugin: Any) -> str:
+    """Where a plugin calls."""
+    if url.lower().startswith("zulip://"):
+        host = f"{plugin.organization}.{plugin.hostname}"
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,253}", host):
+            raise BadInput(f"{host[:200]!r} is no host")
+        return host
+    return str(getattr(plugin, "host", None) or urlsplit(url).hostname or "")
 
 
 def _apprise() -> ModuleType:

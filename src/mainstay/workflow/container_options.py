@@ -15,7 +15,7 @@ VALUED: Final = frozenset(
     re.findall(
         r"\S+",
         """
-        add-host annotation blkio-weight cpu-period cpu-quota cpu-shares cpus cpuset-cpus cpuset-mems dns dns-option
+        add-host blkio-weight cpu-period cpu-quota cpu-shares cpus cpuset-cpus cpuset-mems dns dns-option
         dns-search domainname env expose gpus health-cmd health-interval health-retries health-start-interval
         health-start-period health-timeout hostname kernel-memory label log-opt mac-address memory memory-reservation
         memory-swap memory-swappiness oom-score-adj pids-limit platform shm-size stop-signal stop-timeout sysctl
@@ -53,6 +53,8 @@ SHORT: Final = {
 }
 NAMES: Final = frozenset({"name", "network-alias"})
 """What a container is called: names in the job's own network, nowhere else."""
+LOG_OPTIONS: Final = frozenset({"labels", "max-buffer-size", "max-file", "max-size", "mode", "tag"})
+"""What may be set of logs. Not `path`: podman writes there whatever the container prints, as the runner's user."""
 CAPABILITIES: Final = frozenset({"SYS_PTRACE", "SYS_NICE", "IPC_LOCK", "NET_RAW", "NET_BIND_SERVICE"})
 """Those that a debugger or a database asks for; they reach nothing outside the container."""
 OPEN_FLAGS: Final = frozenset({"privileged", "publish-all"})
@@ -91,6 +93,12 @@ class _Sorting:
             self.words.append(shown if value is None else f"{shown}={value}")
         elif name in VALUED and value is None:
             self.refused.append(f"{shown} needs a value")
+        elif name == "log-opt" and value and value.partition("=")[0] not in LOG_OPTIONS and not self.everything:
+            self.refused.append(f"{shown} {value[:100]} could write to the machine; its runner does not allow it")
+        elif name == "env" and value and ("=" not in value or value.startswith("=")) and not self.everything:
+            self.refused.append(
+                f"{shown} {value[:100]} would take the value from the runner's machine: write NAME=VALUE"
+            )
         elif name in VALUED or (name == "cap-add" and _harmless(value)) or name == "cap-drop" or self.everything:
             self.words.append(shown if value is None else f"{shown}={value}")
         else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
@@ -34,12 +35,13 @@ HUB: Final = "docker.io"
 HUB_KEY: Final = "https://index.docker.io/v1/"
 
 Say = Callable[[str], Awaitable[None]]
-_fresh: dict[tuple[str, str], float] = {}
+_fresh: dict[tuple[str, str, str], float] = {}
 
 
 async def pull(engine: Engine, image: str, credentials: Mapping[str, str], say: Say) -> None:
     """See to it that the image is here. Raises ContainerRefused (there is none), EngineFailed (nobody answers)."""
-    key, now = (engine.kind, image), asyncio.get_running_loop().time()
+    # With the credentials: what one job was given with them, another without has to ask for itself.
+    key, now = (engine.kind, image, _known_as(credentials)), asyncio.get_running_loop().time()
     there = (await engine.ask("image", "inspect", "--format", "{{.Id}}", image)).code == 0
     if there and (image.startswith("localhost/") or "@sha256:" in image or now - _fresh.get(key, -1e9) < FRESH_S):
         return
@@ -58,6 +60,10 @@ async def pull(engine: Engine, image: str, credentials: Mapping[str, str], say: 
     if not there:
         raise EngineFailed(f"the image {image} could not be fetched: {told}")
     await say(f"The registry of {image} does not answer; the copy that is here is used")
+
+
+def _known_as(credentials: Mapping[str, str]) -> str:
+    return hashlib.sha256(msgspec.json.encode(sorted(credentials.items()))).hexdigest() if credentials else ""
 
 
 def is_missing(told: str, image: str) -> bool:

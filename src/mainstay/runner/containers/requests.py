@@ -10,6 +10,10 @@ from mainstay.runner.containers.engine import ContainerRefused
 
 PORT: Final = re.compile(r"(?:(?:127\.0\.0\.1|localhost):)?(?:(\d{0,5}):)?(\d{1,5})(?:/(tcp|udp))?\Z")
 IMAGE: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._/:@\[\]-]{0,499}\Z")
+ELSEWHERE: Final = re.compile(
+    r"(containers-storage|dir|docker-archive|docker-daemon|oci|oci-archive|ostree|sif|tarball):|docker:/", re.IGNORECASE
+)
+"""Names by which podman would read an image from a file of the machine instead of a registry."""
 VOLUME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}\Z")
 PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}\Z")
 
@@ -57,7 +61,7 @@ class Mount:
 def read_image(text: str) -> str:
     """An image's name. Raises ContainerRefused."""
     name = text.strip().removeprefix("docker://")
-    if not IMAGE.match(name):
+    if not IMAGE.match(name) or ELSEWHERE.match(name):
         raise ContainerRefused(f"{text[:200]!r} is no name of an image")
     return name
 

@@ -75,8 +75,6 @@ def _failure(order: Order, answer: Answer) -> EngineFailed | ContainerRefused:
 
 def _words(engine: Engine, order: Order, folder: Path) -> list[str]:
     words = ["--name", order.name, "--network", order.network, "--pull", "never", *engine.extra]
-    for label in order.labels:
-        words += ["--label", label]
     for alias in order.aliases:
         words += ["--network-alias", alias]
     for name, address in (order.hosts or {}).items():
@@ -92,6 +90,8 @@ def _words(engine: Engine, order: Order, folder: Path) -> list[str]:
     if Path("/sys/fs/selinux/enforce").exists():
         words += ["--security-opt", "label=disable"]  # relabelling the caches would take longer than most jobs
     words += order.options
+    for label in order.labels:  # behind the options: the last one holds, and by them everything is found and removed
+        words += ["--label", label]
     if order.entrypoint:
         words += ["--entrypoint", order.entrypoint]
     return [*words, order.image, *order.command]
