@@ -51,6 +51,7 @@ def test_a_backup_brings_back_repositories_that_live_here_and_the_sealing_key(
     ran = mainstay("restore", str(file), "--data", str(again))
     assert ran.code == 0
     assert "1 repository, 0 builds" in ran.out
+    assert f"Start it: mainstay up --data {again}\n" in ran.out
     mirror = next((again / "mirrors").glob("*.git"))
     assert git("--git-dir", mirror, "rev-parse", "refs/heads/main") == pushed
     assert (again / "seal.key").read_bytes() == (tmp_path / "data" / "seal.key").read_bytes()

@@ -1,5 +1,6 @@
 """The commands `mainstay backup` and `mainstay restore`: the options; what they do is in `safekeeping`."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,14 @@ def restore(file: Path, as_json: bool, **where: Any) -> None:
         made = f"a backup of {kept['created_at'][:10]} by Mainstay {kept['mainstay']}"
         out = terminal.output()
         out.line(f"Restored {_words(kept)} into {place.data}.")
-        out.line(f"It was {made}{brought}. Start it: mainstay up")
+        out.line(f"It was {made}{brought}. Start it: mainstay up{_again(where)}")
+
+
+def _again(where: dict[str, Any]) -> str:
+    """How the next command names this place. The addresses may hold passwords, so they are not repeated."""
+    folder = f" --data {shlex.quote(where['data'])}" if where["data"] else ""
+    others = [f"--{name}" for name in ("database", "blobs") if where[name]]
+    return folder + (f", with the same {' and '.join(others)}" if others else "")
 
 
 def _words(kept: dict[str, Any]) -> str:
