@@ -198,8 +198,10 @@ def test_a_cache_that_cannot_be_read_or_kept_is_a_warning(bench: Bench) -> None:
     bench.run(MAKE, Step(uses="actions/cache/save@v4", inputs=INPUTS))
     [(key, version, _)] = bench.server.caches
     bench.server.caches = [(key, version, b"not zstd")]
-    finish, _ = bench.run(Step(uses=CACHE, inputs=INPUTS))
+    finish, record = bench.run(Step(uses=CACHE, inputs=INPUTS))
     assert finish.state == "passed"
+    assert b"\nWarning: the cache " in record.log
+    assert b"there is nothing at its paths" in record.log
     assert any("could not be restored: it cannot be read" in each.message for each in finish.annotations)
     assert any("there is nothing at its paths" in each.message for each in finish.annotations)
 
@@ -261,3 +263,17 @@ def test_file_names_that_are_not_utf8_are_kept_with_words(bench: Bench) -> None:
     assert finish.state == "passed"
     assert zipfile.ZipFile(io.BytesIO(record.artifacts["odd"])).namelist() == ["caf%E9"]
     assert "not UTF-8" in finish.annotations[0].message
+
+
+def test_an_artifact_without_files_says_why_in_the_log_too(bench: Bench) -> None:
+    finish, record = bench.run(
+        "mkdir .out; touch .out/a .out/b", Step(uses="actions/upload-artifact@v4", inputs={"name": "o", "path": ".out"})
+    )
+    assert finish.state == "passed"
+    assert not record.artifacts
+    words = (
+        "no files were found for the artifact: .out; 2 hidden ones were left out, "
+        "which include-hidden-files: true keeps"
+    )
+    assert finish.annotations[0].message == words
+    assert f"Warning: {words}\n".encode() in record.log

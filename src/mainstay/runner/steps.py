@@ -212,6 +212,8 @@ class StepRun:
         except ActionFailed:
             if stopped_before or site.situation.stop is None:
                 raise  # it failed by itself
+        finally:
+            await call.tell()
         stop = site.situation.stop
         return _Ended(StepState.PASSED) if stop is None else _Ended(StepState.CANCELLED, reason=stop.reason)
 

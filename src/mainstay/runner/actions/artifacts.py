@@ -28,9 +28,9 @@ async def upload(call: Call) -> None:
     if not patterns.strip():
         raise ActionFailed("the input path is missing: which files are to be kept?")
     hidden = call.flag("include-hidden-files", default=False)
-    root, chosen = await call.machine.threads.run(_choose, call.place.work, patterns, hidden)
+    root, chosen, left_out = await call.machine.threads.run(_choose, call.place.work, patterns, hidden)
     if not chosen:
-        _nothing(call, patterns)
+        _nothing(call, patterns, left_out)
         return
     level, days = _number(call, "compression-level", 6), _number(call, "retention-days", 0)
     await call.keep(name, lambda target: _zip(root, chosen, target, min(level, 9)), days or None)
@@ -39,9 +39,11 @@ async def upload(call: Call) -> None:
     await call.say(f"{len(chosen)} file{'s' if len(chosen) > 1 else ''} kept as the artifact {name}")
 
 
-def _nothing(call: Call, patterns: str) -> None:
+def _nothing(call: Call, patterns: str, left_out: int) -> None:
     what = call.input("if-no-files-found", "warn")
     words = f"no files were found for the artifact: {' '.join(patterns.split())}"
+    if left_out:
+        words += f"; {left_out} hidden ones were left out, which include-hidden-files: true keeps"
     if what == "error":
         raise ActionFailed(words)
     if what != "ignore":
@@ -55,18 +57,21 @@ def _number(call: Call, name: str, default: int) -> int:
     return int(text)
 
 
-def _choose(work: Path, patterns: str, hidden: bool) -> tuple[Path, list[str]]:
-    """The chosen files relative to the folder that they have in common, which is where the bundle begins."""
+def _choose(work: Path, patterns: str, hidden: bool) -> tuple[Path, list[str], int]:
+    """The chosen files relative to the folder that they have in common, which is where the bundle begins.
+
+    With them, how many were left out for being hidden.
+    """
     try:
         chosen = select_files(patterns.splitlines(), files_below(work), str(work))
     except GlobError as error:
         raise ActionFailed(f"path: {error}") from None
     files = [path for path in chosen if hidden or not any(part.startswith(".") for part in Path(path).parts)]
     if not files:
-        return work, []
+        return work, [], len(chosen)
     parents = [os.path.dirname(path) for path in files]
     common = os.path.commonpath(parents) if all(parents) else ""
-    return work / common, [os.path.relpath(path, common or ".") for path in files]
+    return work / common, [os.path.relpath(path, common or ".") for path in files], len(chosen) - len(files)
 
 
 def _zip(root: Path, files: list[str], target: Path, level: int) -> None:

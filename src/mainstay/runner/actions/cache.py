@@ -129,6 +129,7 @@ async def _save(call: Call, asked: _Asked) -> None:
         call.warn(f"the cache {asked.key} could not be kept: {error}")
     finally:
         bundle.unlink(missing_ok=True)
+    await call.tell()
 
 
 async def _pack_and_put(call: Call, asked: _Asked, bundle: Path) -> None:

@@ -84,6 +84,8 @@ class Call:
     after: Callable[["Afterwards"], None]
     """Has something done when all steps of the job have run, the last one first."""
     outputs: dict[str, str] = field(default_factory=dict)
+    untold: list[str] = field(default_factory=list)
+    """Warnings that are not in the log yet."""
     late: bool = field(init=False)
     """Whether the step runs although the job is to stop (`if: always()`): then only its time is limited."""
 
@@ -129,8 +131,14 @@ class Call:
             raise ActionFailed("it was called off, because the job is to stop")
 
     def warn(self, message: str) -> None:
-        """A warning on the build's page."""
+        """A warning on the build's page, and in the log once `tell` is awaited."""
         self.situation.remark(Annotation("warning", message, title=self.name))
+        self.untold.append(message)
+
+    async def tell(self) -> None:
+        """Put warnings into the log: that is all one sees of them with `mainstay run`, and in the terminal."""
+        while self.untold:
+            await self.say(f"Warning: {self.untold.pop(0)}")
 
 
 Afterwards = Callable[[bool], Awaitable[None]]
