@@ -4,12 +4,11 @@ All of it comes from outside and goes to people's mailboxes, so all of it is bou
 """
 
 import re
-import shlex
 from dataclasses import dataclass
 
 from mainstay.engine.logs import Logs
 from mainstay.flow import build as build_flow
-from mainstay.flow import failure
+from mainstay.flow import failure, reproduce
 from mainstay.model.job import Job
 from mainstay.model.report import CommitFact, Facts, JobFact, TestFact
 from mainstay.model.repository import Commit
@@ -74,7 +73,7 @@ async def facts(database: Database, logs: Logs, build_id: int) -> Facts:
         counts=_counts(here.jobs),
         jobs=tuple(told),
         jobs_total=len(failed),
-        reproduce=_reproduce(here, failed[0]) if failed else None,
+        reproduce=cut(reproduce.command(here.row.commit, here.row.source, failed[0]), 1000) if failed else None,
     )
 
 
@@ -124,19 +123,6 @@ def _counts(all_jobs: tuple[Job, ...]) -> dict[str, int]:
             for outcome in counts:
                 counts[outcome] += getattr(tests, outcome)
     return counts
-
-
-def _reproduce(here: Found, job: Job) -> str:
-    source = here.row.source
-    workflow = [] if source.startswith("detected") else ["--workflow", source]
-    matrix = [
-        word
-        for key, value in job.matrix.items()
-        if isinstance(value, str | int)
-        for word in ("--matrix", f"{key}={value}")
-    ]
-    command = shlex.join(["mainstay", "run", *workflow, "--job", job.key, *matrix])
-    return cut(f"git checkout {here.row.commit[:12]} && {command}", 1000)
 
 
 def cut(text: str, limit: int) -> str:

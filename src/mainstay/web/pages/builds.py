@@ -9,7 +9,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mainstay.flow import failure
+from mainstay.flow import failure, reproduce
 from mainstay.flow.quarantine import entry_for
 from mainstay.model.errors import NotFound
 from mainstay.model.events import Event
@@ -258,21 +258,8 @@ def _reproduce(view: View) -> str | None:
     head = view.line.head
     if not any(job.attempts for job in view.jobs):
         return None
-    workflow = "" if head.source.startswith("detected") else f" --workflow {_quoted(head.source)}"
     bad = next((job for job in view.jobs if job.state in BAD and job.attempts), None)
-    only = "" if bad is None else f" --job {_quoted(bad.key)}"
-    matrix = "".join(
-        f" --matrix {_quoted(f'{key}={value}')}"
-        for key, value in (bad.matrix if bad else {}).items()
-        if isinstance(value, str | int)
-    )
-    return f"git checkout {head.commit[:12]} && mainstay run{workflow}{only}{matrix}"
-
-
-def _quoted(text: str) -> str:
-    """A word for a shell."""
-    plain = text and all(character.isalnum() or character in "-_./=+:@%" for character in text)
-    return text if plain else "'" + text.replace("'", "'\\''") + "'"
+    return reproduce.command(head.commit, head.source, bad)
 
 
 async def cancel(request: Request) -> Response:
