@@ -3,7 +3,7 @@
 What they are made of is imported when they run: start-up time, and `--help` needs none of it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -62,12 +62,6 @@ def container_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
-
-
-def container_arguments(how: Mapping[str, Any]) -> tuple[str, ...]:
-    """The same for a runner's command line."""
-    words = [word for name in ("engine", "image") if how.get(name) for word in (f"--{name}", str(how[name]))]
-    return (*words, *(["--open-containers"] if how.get("open_containers") else []))
 
 
 class _Bounds(click.ParamType[tuple[int, int]]):

@@ -15,7 +15,6 @@ from mainstay.cli import sample as sample_project
 from mainstay.cli import settings, terminal
 from mainstay.cli.connection import Server
 from mainstay.cli.hosting import Outgoing, Place, Running, hosted, until_told
-from mainstay.cli.serve import container_arguments
 from mainstay.engine.lease import LEASE_S, Lease
 from mainstay.engine.openid import OpenId
 from mainstay.flow.fleet import Bounds
@@ -49,8 +48,14 @@ def place(where: Mapping[str, Any], runners: tuple[int, int] | None = None) -> P
             settings.value(settings.MAIL_AUTHORS),
             settings.value(settings.REACH),
         ),
-        containers=container_arguments(where),
+        containers=_container_arguments(where),
     )
+
+
+def _container_arguments(where: Mapping[str, Any]) -> tuple[str, ...]:
+    """The options about containers, for the command line of a local runner."""
+    words = [word for name in ("engine", "image") if where.get(name) for word in (f"--{name}", str(where[name]))]
+    return (*words, *(["--open-containers"] if where.get("open_containers") else []))
 
 
 def _openid() -> OpenId | None:
