@@ -52,6 +52,14 @@ def test_every_page_is_reached_from_the_index() -> None:
     assert {page for page in DOCS.rglob("*.md") if page not in reached} - decisions == set()
 
 
+def test_every_decision_has_a_number_of_its_own() -> None:
+    pages = sorted(page for page in DOCS.glob("decisions/*.md") if page.name != "README.md")
+    numbers = [int(page.name.split("-")[0]) for page in pages]
+    assert len(set(numbers)) == len(numbers)
+    headed = [page.read_text("utf-8").startswith(f"# {number}. ") for page, number in zip(pages, numbers, strict=True)]
+    assert all(headed)
+
+
 def test_pictures_are_small() -> None:
     large = [file.name for file in DOCS.glob("pictures/*") if file.stat().st_size > LARGEST_PICTURE_BYTES]
     assert large == []
