@@ -16,6 +16,7 @@ from joserfc.jwk import OctKey, RSAKey
 
 from mainstay.engine.openid import OpenId, Provider
 from mainstay.flow.openid import mapping_of
+from mainstay.model.errors import Unavailable
 from mainstay.store import people
 from mainstay.store.seal import Seal
 from tests.web.conftest import Site, serve
@@ -191,3 +192,20 @@ def test_an_account_is_not_taken_over_for_its_name(site: Site, provider: Identit
     names = {each["name"]: each["role"] for each in site.api("GET", "/people").json()["items"]}
     assert names == {"ada": "admin", "ada-2": None}
     assert site.page("/people").status_code == 403
+
+
+def test_a_provider_that_is_away_is_not_asked_by_everybody(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def away(self: Provider, method: str, url: str, fields: dict[str, str] | None = None) -> dict[str, Any]:
+        asked.append(url)
+        raise Unavailable("the identity provider does not answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Provider, "_asked", away)
+        for _ in range(5):
+            assert site.client.get("/sign-in/openid", headers=HTML, follow_redirects=False).status_code == 503
+    assert len(asked) == 1
+    assert site.engine.openid is not None
+    monkeypatch.setattr("mainstay.engine.openid.DOWN_S", 0.0)
+    assert site.client.get("/sign-in/openid", follow_redirects=False).status_code == 303

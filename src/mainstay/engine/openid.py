@@ -27,6 +27,10 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 ANSWER_BYTES = 1 << 20
 MINUTES = 10
 DISCOVER_AGAIN_S = 3600.0
+DOWN_S = 5.0
+"""A provider that did not answer is not asked again for so long: anybody may ask us to ask it."""
+AT_ONCE = 2
+"""Threads that may wait for the provider: the others are for everybody's work."""
 KEYS_AGAIN_S = 30.0
 """Keys that are not known are asked for at most this often."""
 
@@ -72,10 +76,14 @@ class Provider:
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5, read=10), retries=False, maxsize=2)
         self._described: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, dict[str, Any]] | None = None
+        self._down: tuple[float, Unavailable] | None = None
+        self._asking = asyncio.Lock()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def begin(self, redirect: str, back: str) -> Begun:
         """Send somebody to the provider. Raises Unavailable when it does not answer."""
-        description = await asyncio.to_thread(self._description)
+        async with self._asking:
+            description = await self._described_again()
         state, nonce, verifier = tokens.new_token("openid"), secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         now = self._clock.now()
         await self._database.write(_remember, state, now)
@@ -103,7 +111,8 @@ class Provider:
             raise NotAllowed("this answer belongs to another sign-in, or came too late; sign in again")
         if not await self._database.write(_used, state, self._clock.now()):
             raise NotAllowed("this sign-in was finished before, or came too late; sign in again")
-        claims = await asyncio.to_thread(self._claims, code, going.verifier, redirect)
+        async with self._turns:
+            claims = await asyncio.to_thread(self._claims, code, going.verifier, redirect)
         known = believed(
             claims,
             issuer=self.settings.issuer,
@@ -116,6 +125,18 @@ class Provider:
         signed = SignedIn(tokens.new_token("session"))
         await self._database.write(_let_in, self.settings, known, signed.session, opener, self._clock.now())
         return signed, going.back
+
+    async def _described_again(self) -> dict[str, Any]:
+        """The description; one caller at a time finds out that there is none, the others hear of it."""
+        if self._down is not None and self._clock.monotonic() - self._down[0] < DOWN_S:
+            raise Unavailable(self._down[1].message)
+        try:
+            found = await asyncio.to_thread(self._description)
+        except Unavailable as error:
+            self._down = (self._clock.monotonic(), error)
+            raise
+        self._down = None
+        return found
 
     def _opened(self, kept: str) -> _Going | None:
         try:
