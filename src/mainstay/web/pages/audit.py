@@ -48,7 +48,7 @@ async def audit(request: Request) -> Response:
         "audit.html",
         viewer,
         title=words.plain("Audit trail"),
-        crumbs=(Crumb(words.plain("People"), "/people"), Crumb(words.plain("Audit trail"), "/audit")),
+        crumbs=(Crumb(words.plain("Audit trail"), "/audit"),),
         heading=words("What people have changed") if rows else words("Nothing was changed yet that fits"),
         rows=rows,
         asked=asked,

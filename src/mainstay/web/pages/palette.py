@@ -51,7 +51,7 @@ async def palette(request: Request) -> Response:
 
 def _pages(text: str, here: str, words: Words) -> list[Place]:
     """The pages that have that in their name; all of them for nothing."""
-    pages = [("Repositories", "/"), ("Queue", "/queue"), ("Runners", "/runners")]
+    pages = [("Repositories", "/"), ("Queue", "/queue"), ("Runners", "/runners"), ("Schedules", "/schedules")]
     found = [Place(words.plain("Page"), words.plain(name), href) for name, href in pages]
     if here:
         at = path_of(here)

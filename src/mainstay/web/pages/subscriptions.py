@@ -49,7 +49,7 @@ async def _page(request: Request, viewer: Identity, problem: str | None = None) 
         viewer,
         title=words.plain("My messages"),
         status=200 if problem is None else 422,
-        crumbs=(Crumb(words.plain("My messages"), PATH),),
+        crumbs=(Crumb(words.plain("Your account"), "/account"), Crumb(words.plain("My messages"), PATH)),
         heading=words.count(
             len(found), "You have asked to be told of 1 thing", "You have asked to be told of {n} things"
         )
