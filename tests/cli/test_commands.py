@@ -215,10 +215,14 @@ def test_a_repository_by_path_is_named_absolutely(client: Run, stub: Stub, tmp_p
     assert client("repo", "add", "demo", ".", "--branch", "main", "--branch", "release/*", "--poll", "30").code == 0
     assert client("repo", "add", "demo", "git@example.org:demo.git", "--commits", "latest", "--since", "abc").code == 0
     assert "git push" in client("repo", "add", "mine").out
+    missing = client("repo", "add", "demo", "not/there")
+    assert missing.code == 0  # the server may stand elsewhere
+    assert "not/there on this machine. How the server's look at it went: mainstay repo show demo" in missing.err
     assert stub.bodies("POST", "/repositories") == [
         {"name": "demo", "url": str(tmp_path), "branches": ["main", "release/*"], "poll_s": 30.0},
         {"name": "demo", "url": "git@example.org:demo.git", "commits": "latest", "since": "abc"},
         {"name": "mine"},
+        {"name": "demo", "url": str(tmp_path / "not/there")},
     ]
 
 

@@ -86,6 +86,10 @@ def add(server: Server, name: str, url: str | None, since: str | None, as_json: 
         out.line("git asks for a user name (any) and a password: your token, the file `token` of the data folder.")
     else:
         out.line(f"Watching {name}. Its builds: mainstay builds --repo {name}")
+        path = str(body["url"])
+        if path.startswith("/") and not Path(path).exists():
+            look = f"How the server's look at it went: mainstay repo show {name}"
+            terminal.messages().line(f"There is no {path} on this machine. {look}")
 
 
 def _absolute(url: str | None) -> str | None:
