@@ -240,6 +240,17 @@ def test_home_puts_broken_ones_first_and_is_filtered_by_name(site: Site) -> None
     assert names("/?q=nothing") == []
 
 
+def test_home_says_that_failures_are_allowed(site: Site) -> None:
+    def fill(f: Filling) -> None:
+        repository = f.repository("calm")
+        sha = f.commit(repository, "a change")
+        f.build(repository, sha, [JobRow(state="allowed")])
+        f.ref(repository, "main", sha)
+
+    site.fill(fill)
+    assert "passes with allowed failures since" in site.page("/").text
+
+
 @on_each_database
 def test_home_says_what_is_broken_since_when_and_by_whom(site: Site) -> None:
     site.fill(everything)

@@ -206,6 +206,7 @@ def sentence(row: Row, words: Words, forms: Forms) -> Markup:
     text = {
         BuildState.FAILED: "is broken since {when}, by {commit}",
         BuildState.PASSED: "passes since {when}",
+        BuildState.ALLOWED: "passes with allowed failures since {when}",
     }.get(standing.state, "is {state} since {when}")
     if standing.state is BuildState.FAILED and not standing.certain:
         text = "is broken since {when} or earlier"
