@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mainstay.engine.clock import Clock
 from mainstay.model.errors import BadInput, Conflict
-from mainstay.model.person import Actor, Person, Role, Token, role_named
+from mainstay.model.person import Actor, Person, Role, role_named
 from mainstay.store import audit, people, repositories, sessions, tokens
 from mainstay.store.database import Database, Tx
 
@@ -67,10 +67,6 @@ class Accounts:
     async def end_session(self, actor: Actor, person_id: int, session_id: int) -> None:
         """Sign a person out of one browser."""
         await self._database.write(_end_session, actor, person_id, session_id, self._clock.now())
-
-    async def sessions_of(self, person_id: int) -> list[Token]:
-        """Where a person is signed in, newest first."""
-        return await self._database.read(tokens.listed, "session", self._clock.now(), person_id)
 
 
 def checked_name(name: str) -> str:

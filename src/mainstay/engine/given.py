@@ -3,6 +3,7 @@
 Only jobs of trusted builds are given secrets, and each only those that its expressions mention.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -101,7 +102,7 @@ def variables_of(tx: Tx, row: BuildRow, plan: Plan) -> dict[str, str]:
 def _notices(repository: str, missing: list[str], environment: str | None) -> tuple[str, ...]:
     if not missing:
         return ()
-    there = f" --environment {environment}" if environment else ""
+    there = f" --environment {shlex.quote(environment)}" if environment else ""
     set_it = f"mainstay secret set {repository} {missing[0]}{there}"
     if len(missing) == 1:
         return (f"the secret {missing[0]} is mentioned and not set, so it is empty; set it with: {set_it}",)

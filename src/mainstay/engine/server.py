@@ -315,10 +315,6 @@ class Engine:
         """A token that runners enrol with."""
         return await self.access.new_token("runner", name, actor)
 
-    async def new_api_token(self, actor: Actor, name: str) -> str:
-        """A token for client commands."""
-        return await self.access.new_token("api", name, actor)
-
     async def log_size(self, attempt_id: int) -> tuple[int, bool]:
         """Bytes stored of a log, and whether it is whole."""
         return await self.logs.size(attempt_id)
@@ -326,7 +322,3 @@ class Engine:
     def log_range(self, attempt_id: int, start: int, end: int) -> AsyncIterator[bytes]:
         """A range of a log's bytes."""
         return self.logs.read(attempt_id, start, end)
-
-    def log_follow(self, attempt_id: int, start: int = 0) -> AsyncIterator[bytes]:
-        """A log's bytes as they come, until its end."""
-        return self.logs.follow(attempt_id, start)

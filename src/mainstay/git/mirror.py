@@ -104,12 +104,6 @@ class Mirror:
                 await self._bring(source, wanted, access)
             await self._move(moves)
 
-    async def move_refs(self, moves: Mapping[str, str | None]) -> None:
-        """Set refs to objects that are here; None deletes one."""
-        checked = {check_ref(ref): check_sha(sha) if sha else None for ref, sha in moves.items()}
-        async with self._changing:
-            await self._move(checked)
-
     async def commit_of(self, sha: str) -> str | None:
         """The commit that an object id stands for: itself, or what a tag points to. None: neither, or not here."""
         for _ in range(TAG_DEPTH):

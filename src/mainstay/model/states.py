@@ -79,5 +79,3 @@ OPEN_JOB = frozenset(JobState) - ENDED_JOB
 OPEN_ATTEMPT = frozenset({AttemptState.QUEUED, AttemptState.RUNNING})
 ENDED_ATTEMPT = frozenset(AttemptState) - OPEN_ATTEMPT
 ENDED_BUILD = frozenset(BuildState) - {BuildState.WAITING, BuildState.QUEUED, BuildState.RUNNING}
-RETRIED_ATTEMPT = frozenset({AttemptState.LOST, AttemptState.BROKEN})
-"""Ends that say nothing about the code, so the job is tried again by itself (at most twice)."""

@@ -123,13 +123,6 @@ def of_attempt(tx: Tx, attempt_id: int) -> tuple[Job, Attempt]:
     return found[attempt_id]
 
 
-def open_states(tx: Tx, build_id: int) -> list[JobState]:
-    """The states of a build's jobs."""
-    return [
-        JobState(state) for state in tx.conn.execute(select(jobs.c.state).where(jobs.c.build_id == build_id)).scalars()
-    ]
-
-
 @dataclass(frozen=True, slots=True)
 class Queued:
     """A queued attempt as dispatch sees it."""

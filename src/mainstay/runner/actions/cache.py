@@ -13,8 +13,6 @@ from mainstay.runner.actions.places import placed, roots
 from mainstay.runner.pack import FORMAT, Place, choose, pack, unpack
 from mainstay.wire.runner import CacheFound
 
-NO_EFFECT = ("upload-chunk-size", "enablecrossosarchive", "restore-keys-strict")
-
 
 @dataclass(frozen=True, slots=True)
 class _Asked:

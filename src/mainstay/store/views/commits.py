@@ -209,9 +209,3 @@ def usual_branches(tx: Tx, repository_ids: Sequence[int], names: Sequence[str]) 
         for row in tx.conn.execute(query):
             found.setdefault(row.repository_id, []).append(row.name)
     return found
-
-
-def count_of_builds(tx: Tx, repository_id: int) -> int:
-    """The highest build number that was given."""
-    query = select(func.max(builds.c.number)).where(builds.c.repository_id == repository_id)
-    return tx.conn.execute(query).scalar() or 0
