@@ -410,3 +410,25 @@ def test_a_public_repository_is_read_by_everybody_and_changed_by_nobody(village:
         assert client.get(path).status_code == 401, path
     assert ask(village, "POST /builds/{build:int}/cancel", "stranger").status_code == 403
     assert "stranger has the role reader there" in ask(village, "PATCH /api/v1/repositories/{name}", "stranger").text
+
+
+def test_only_an_administrator_of_all_lets_a_repository_lie_on_the_servers_machine(village: Village) -> None:
+    """The mirrors of all other repositories lie there too."""
+    client, mirror = village.site.client, "/srv/mainstay/mirrors/2.git"
+    client.cookies.clear()
+    for who, url, status in (
+        ("maintainer", mirror, 403),
+        ("admin", f"file://{mirror}", 403),
+        ("maintainer", "https://example.org/me/mine.git", 200),
+        ("server-admin", mirror, 200),
+    ):
+        answer = client.patch(
+            "/api/v1/repositories/hidden-gem",
+            json={"url": url},
+            headers={"Authorization": f"Bearer {village.keys[who]}"},
+        )
+        assert answer.status_code == status, (who, url, answer.text)
+    client.cookies.set("mainstay_session", village.sessions["maintainer"])
+    token = form_token(village.sessions["maintainer"])
+    fields = {"form_token": token, "commits": "every", "poll_s": "60", "url": f"{mirror}/x", "branches": "*"}
+    assert client.post("/repositories/hidden-gem/settings", data=fields).status_code == 403

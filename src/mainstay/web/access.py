@@ -18,6 +18,7 @@ from mainstay.engine.accounts import path_of
 from mainstay.engine.server import Engine
 from mainstay.engine.signing_in import SignedIn
 from mainstay.flow import permit
+from mainstay.git.source import local_path
 from mainstay.model.errors import NotAllowed, NotFound, NotSignedIn
 from mainstay.model.person import Grants, Role, Scope
 from mainstay.store import sessions
@@ -189,6 +190,18 @@ async def check(request: Request, person: Identity, needed: Role) -> None:
     role = await _see(request, person, await _reading(request, person))
     where = "in all repositories" if place.words is None else "in this repository"
     raise NotAllowed(f"this needs the role {needed.word} {where}; {_has(person, role)}")
+
+
+def check_address(person: Identity, url: object) -> None:
+    """Let only administrators of everything watch a folder of this machine: the mirrors of all others lie there too.
+
+    Raises NotAllowed, and BadInput for what is no address.
+    """
+    if url and local_path(str(url)) is not None and not permit.may(person.grants, Role.ADMIN, None):
+        raise NotAllowed(
+            "a repository that lies on the server's machine is watched by an administrator of all repositories only; "
+            "give an ssh or https address"
+        )
 
 
 def _has(person: Identity, role: Role | None) -> str:

@@ -12,7 +12,7 @@ from mainstay.model.repository import CommitPolicy
 from mainstay.store import repositories
 from mainstay.store.database import Tx
 from mainstay.web import hooks, listing
-from mainstay.web.access import check, sight_of
+from mainstay.web.access import check, check_address, sight_of
 from mainstay.web.api import describe, shapes, shaping
 from mainstay.web.api.asking import Admin, At, Cursor, Developer, Limit, Maintainer, answer, body_of, cursor_id, page
 from mainstay.web.listing import CommitLine
@@ -65,6 +65,8 @@ async def set_repository(request: Request, site: At, asker: Maintainer, name: st
         raise BadInput(f"nothing is to be changed; name at least one of {', '.join(msgspec.structs.asdict(change))}")
     if "public" in values:
         await check(request, asker, Role.ADMIN)  # shows to everybody what was for some
+    if "url" in values:
+        check_address(asker, values["url"])
     changed = await site.engine.set_repository(asker.actor, name, **values)
     return answer(shaping.repository(changed, address_of(request)))
 
