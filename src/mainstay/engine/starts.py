@@ -52,8 +52,7 @@ class Starts:
         planned = await self._planner.planned(mirror, commit, event)
         plans = [plan for plan in planned.plans if source in (plan.source, plan.workflow)]
         if not plans:
-            reason = planned.passed_over.get(source) or f"there is no workflow {source[:200]!r} at {whole}"
-            raise BadInput(f"nothing was started: {reason}")
+            raise BadInput(f"nothing was started: {_why_not(planned.passed_over, source, whole)}")
         at = self._clock.now()
         typed = await self._planner.typed_inputs(mirror, commit, plans[0].source, inputs)
         payload = dispatch_event(ref=whole, inputs=typed, workflow_path=plans[0].source) | {"inputs": typed}
@@ -177,6 +176,14 @@ class Starts:
             raise NotFound(f"{whole} of {repository.name} is not a commit")
         [commit] = await mirror.commits([sha])
         return whole, commit
+
+
+def _why_not(passed_over: dict[str, str], source: str, whole: str) -> str:
+    """Why nothing was started. Only those that start have a known name: the others are told by their files."""
+    if source in passed_over:
+        return passed_over[source]
+    others = "; ".join(f"{path}: {reason}" for path, reason in list(passed_over.items())[:5])
+    return f"no workflow at {whole} that starts by hand is called {source[:200]!r}" + (f"; {others}" if others else "")
 
 
 def default_ref(repository: Repository, reached: dict[str, str]) -> str | None:
