@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -16,6 +17,7 @@ from mainstay.web.access import admin
 from mainstay.web.options import address_of, site_of
 from mainstay.web.pages.acting import form_of
 from mainstay.web.pages.rendering import Crumb, render, speak
+from mainstay.web.pages.words import Words
 
 PAGE = 100
 
@@ -36,6 +38,14 @@ def _listed(tx: Tx, after: str) -> tuple[list[Row], str | None]:
     return rows, found[PAGE - 1].name if len(found) > PAGE else None
 
 
+def _heading(words: Words, count: int, more: bool) -> Markup:
+    if more:
+        return words("More than {n} people can sign in", n=PAGE)
+    if not count:
+        return words("Nobody has an account yet")
+    return words.count(count, "1 person can sign in", "{n} people can sign in")
+
+
 async def people(request: Request) -> Response:
     """Everybody who can sign in."""
     return await _page(request, await admin(request))
@@ -51,9 +61,7 @@ async def _page(request: Request, viewer: Identity, problem: str | None = None) 
         title=words.plain("People"),
         status=422 if problem else 200,
         crumbs=(Crumb(words.plain("People"), "/people"),),
-        heading=words.count(len(rows), "1 person can sign in", "{n} people can sign in")
-        if following is None
-        else words("More than {n} people can sign in", n=PAGE),
+        heading=_heading(words, len(rows), following is not None),
         rows=rows,
         following=following,
         roles=[role.word for role in Role],
