@@ -1,8 +1,9 @@
 """Makes a long history quickly: what a team of thirty leaves behind in a year, straight into the tables.
 
 Rows are written as the database keeps them (milliseconds, JSON as text), many at once. Of 100,000 builds there are
-200,000 jobs and attempts, 1,000,000 results of tests, 300,000 events, some thousand branches, and a queue that is full.
-The same numbers give the same history, on SQLite and PostgreSQL.
+200,000 jobs and attempts, 1,000,000 results of tests with their days and figures, 300,000 events, some thousand
+branches, a queue that is full, and beside it what people did and were told (`_around.py`). The same numbers give the
+same history, on SQLite and PostgreSQL.
 """
 
 import random
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import _around
 from sqlalchemy import Table, column, insert, table
 from tests.web.filling import Filling, sha_of
 
@@ -17,13 +19,18 @@ from mainstay.store.database import Database, Tx
 from mainstay.store.dialect import reset_counters
 from mainstay.store.schema import (
     attempts,
+    audit,
+    breaks,
     builds,
     commits,
+    deliveries,
     events,
     jobs,
     metadata,
+    people,
     pushes,
     refs,
+    reports,
     test_results,
     tests,
 )
@@ -55,7 +62,7 @@ async def make(database: Database, count: int, others: int = 20) -> None:
     await database.write(_begin, count, others)
     for start in range(1, count + 1, CHUNK):
         await database.write(_chunk, range(start, min(start + CHUNK, count + 1)), count)
-    await database.write(_end)
+    await database.write(_end, count)
 
 
 def _put(tx: Tx, target: Table, rows: Iterable[Row]) -> None:
@@ -231,7 +238,19 @@ def _chunk(tx: Tx, numbers: range, count: int) -> None:
         _put(tx, target, rows)
 
 
-def _end(tx: Tx) -> None:
-    """Let the next ids follow, and the database learn what it holds, as it would have by itself meanwhile."""
+def _end(tx: Tx, count: int) -> None:
+    """What came of it; let the next ids follow. PostgreSQL learns by itself what it holds, so it is told to; SQLite
+    has no statistics on a server either."""
+    made = milliseconds(NOW)
+    for target, rows in (
+        (people, _around.people(made)),
+        (audit, _around.audit(made)),
+        (breaks, _around.breaks(count, made)),
+        (reports, _around.reports(count, made)),
+        (deliveries, _around.messages(count, made)),
+    ):
+        _put(tx, target, rows)
+    _around.count_tests(tx)
     reset_counters(tx.conn, (each.columns["id"] for each in metadata.sorted_tables if "id" in each.columns))
-    tx.conn.exec_driver_sql("ANALYZE")
+    if tx.kind == "postgresql":
+        tx.conn.exec_driver_sql("ANALYZE")
