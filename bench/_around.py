@@ -96,8 +96,9 @@ FIGURES = """
     INSERT INTO test_figures (test_id, repository_id, state, build_id, runs, failures, trees, flaky, score, duration_s,
         ran_at, broke_at)
     SELECT test_id, 1, CASE WHEN test_id % 17 = 3 THEN 'failed' ELSE 'passed' END, 1, sum(runs), sum(failures),
-        sum(trees), sum(flaky), 1.0 * sum(flaky) / sum(trees), sum(seconds) / sum(runs), max(day) * 86400000 + test_id,
-        CASE WHEN sum(failures) > 0 THEN max(day) * 86400000 + test_id END
+        sum(trees), sum(flaky), 1.0 * sum(flaky) / sum(trees), sum(seconds) / sum(runs),
+        CAST(max(day) AS BIGINT) * 86400000 + test_id,
+        CASE WHEN sum(failures) > 0 THEN CAST(max(day) AS BIGINT) * 86400000 + test_id END
     FROM test_days GROUP BY test_id
 """
 
