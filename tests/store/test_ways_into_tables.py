@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 from tests.web.filling import NOON, Filling
 
-from mainstay.store import jobs, runners
+from mainstay.store import deliveries, jobs, runners
 from mainstay.store.database import Tx, open_database
 from mainstay.store.views import commits, tests
 
@@ -42,6 +42,7 @@ def ways(tx: Tx, ask: Callable[[Tx], object]) -> list[str]:
         (lambda tx: tests.last_failure(tx, 1), "ix_test_results_failures (test_id=?)"),
         (lambda tx: runners.one(tx, 1, NOON, 60), "ix_attempts_held (runner_id=?)"),
         (lambda tx: jobs.held_by(tx, [1, 2]), "ix_attempts_held (runner_id=?)"),
+        (lambda tx: deliveries.backlog(tx, 1), "ix_deliveries_waiting (kind=?)"),
         (lambda tx: commits.job_states(tx, 1, SOME), "(repository_id=? AND commit=?)"),
         (
             lambda tx: commits.window(tx, 1, "refs/heads/main", before=2, after=None, size=50),

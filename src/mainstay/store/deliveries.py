@@ -232,10 +232,11 @@ def backlog(tx: Tx, repository_id: int | None = None) -> dict[ChannelKind, Backl
     for kind in ChannelKind:
         waiting = [deliveries.c.state == DeliveryState.WAITING.value, deliveries.c.kind == kind.value]
         if repository_id is not None:
-            waiting.append(deliveries.c.repository_id == repository_id)
+            # + 0: no index of what a repository was ever sent, which is much; that of what waits is little.
+            waiting.append(deliveries.c.repository_id + 0 == repository_id)
         count, oldest = tx.conn.execute(select(func.count(), func.min(deliveries.c.created_at)).where(*waiting)).one()
         failing = (*waiting, deliveries.c.error.is_not(None))
         bad = tx.conn.execute(select(func.count()).where(*failing)).scalar_one()
-        last = select(deliveries.c.error).where(*failing).order_by(deliveries.c.id.desc()).limit(1)
+        last = select(deliveries.c.error).where(*failing).order_by((deliveries.c.id + 0).desc()).limit(1)
         found[kind] = Backlog(count, bad, oldest, tx.conn.execute(last).scalar())
     return found
