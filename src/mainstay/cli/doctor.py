@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -104,6 +105,9 @@ def _data(folder: Path) -> Iterator[Finding]:
         yield Finding("data", "allowed", f"{folder} has only {terminal.size(free)} of free space; make room")
     else:
         yield Finding("data", "passed", f"{folder} with {terminal.size(free)} of free space")
+    if folder.is_dir() and folder.stat().st_mode & 0o077:
+        words = f"other accounts of this machine can look into {folder}: chmod 700 {shlex.quote(str(folder))}"
+        yield Finding("data", "allowed", words)
 
 
 def _server(address: str | None, token: str | None, data: str | None) -> Iterator[Finding]:
