@@ -107,6 +107,19 @@ async def test_since_builds_what_was_there_before(tmp_path: Path) -> None:
         assert [commit for commit, _, _ in found] == [later[-1], *later[:-1]]
 
 
+async def test_since_is_kept_for_whoever_looks_first(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    root = project.commit("root")
+    later = [project.commit(str(n)) for n in range(2)]
+    project.push()
+    ended = await Engine.open(Config(tmp_path / "data"))  # it looks at nothing before it was started, and never is
+    await ended.add_repository(Actor("ada"), "demo", str(project.bare), since=root)
+    await ended.close()
+    async with engine(tmp_path) as server:
+        found = await stored(server, lambda found: len(found) == 2)
+        assert [commit for commit, _, _ in found] == [later[1], later[0]]
+
+
 async def test_since_may_be_shortened_and_what_is_no_commit_is_told(tmp_path: Path) -> None:
     project = Project(tmp_path)
     root = project.commit("root")

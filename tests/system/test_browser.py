@@ -178,7 +178,7 @@ def test_a_growing_log_follows_whoever_is_at_its_end_and_moves_nobody_else(
     assert end.evaluate(at_end), "an open log is shown at its end"
     behind.bring_to_front()
     behind.evaluate("scrollTo(0, 400)")
-    behind.wait_for_function("document.body.dataset.refresh")
+    expect(behind.locator("body[data-refresh]")).to_have_count(1)
     first.touch()
     newer = behind.locator(".newer")
     expect(newer).to_have_text("3 new lines", timeout=WAIT_MS)
@@ -190,7 +190,7 @@ def test_a_growing_log_follows_whoever_is_at_its_end_and_moves_nobody_else(
     behind.bring_to_front()
     expect(behind.locator("#log")).to_contain_text("299")
     newer.click()
-    behind.wait_for_function(at_end)
+    until(lambda: behind.evaluate(at_end), "the end of the log")
     expect(newer).to_be_hidden()
     second.touch()
     end.bring_to_front()

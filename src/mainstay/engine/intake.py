@@ -50,7 +50,6 @@ class _Watched:
     repository_id: int
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     noticed_by: str = "poll"
-    since: str | None = None
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
@@ -95,13 +94,13 @@ class Intake:
             self._watched.clear()
             await self._refs.close()
 
-    def watch(self, repository: Repository, since: str | None = None) -> None:
+    def watch(self, repository: Repository) -> None:
         """Begin to look after a repository, or look at it anew after a change."""
         if not self._running:
             return
         watched = self._watched.get(repository.id)
         if watched is None:
-            watched = _Watched(repository.id, since=since)
+            watched = _Watched(repository.id)
             self._watched[repository.id] = watched
             watched.task = asyncio.create_task(self._follow(watched), name=f"watch {repository.name}")
         watched.asked.set()
@@ -170,13 +169,12 @@ class Intake:
                     waiter.set_exception(paused(repository))
             return LOCAL_POLL_S
         try:
-            await self._take_in(repository, noticed_by, watched.since)
+            await self._take_in(repository, noticed_by)
         except MainstayError as error:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_exception(error)
             return await self._failed(repository, error)
-        watched.since = None
         pause = LOCAL_POLL_S if repository.url is None or local_path(repository.url) else repository.poll_s
         pause *= 1 + JITTER * random.random()  # noqa: S311
         if repository.seen_at is None or repository.error is not None:
@@ -199,7 +197,7 @@ class Intake:
         if await mirror.commit_of(commit) is None and repository_id in self._watched:
             await self.look(repository_id, "poll")
 
-    async def _take_in(self, repository: Repository, noticed_by: str, since: str | None) -> None:
+    async def _take_in(self, repository: Repository, noticed_by: str) -> None:
         """Find the moves of a repository's refs and store them with their builds."""
         mirror = self._repositories.mirrors.of(repository.id)
         await mirror.create()
@@ -213,7 +211,6 @@ class Intake:
                 repository = await self._database.write(repositories.set_default_ref, repository.id, told.head)
         known = await self._database.read(repositories.reached, repository.id)
         moves = intake_flow.moves(known, seen, repository)
-        first_sight = repository.seen_at is None and not known
         if repository.url is not None:
             # Not only what is news: another server on this database may have stored it, and brought it to its mirror.
             here = await mirror.refs()
@@ -225,8 +222,9 @@ class Intake:
         # The tips of other refs in this look get builds of their own: here they are no backlog.
         tips = {move.new for move in moves if move.new is not None}
         for move in moves:
-            how = "first sight" if first_sight else noticed_by
-            await self._take_move(repository, mirror, move, known, tips, how, since)
+            # Also of the refs that are left when a server was killed in the middle of its first look.
+            how = "first sight" if repository.seen_at is None and move.old is None else noticed_by
+            await self._take_move(repository, mirror, move, known, tips, how)
             if move.new is None:
                 known.pop(move.ref, None)
             else:
@@ -253,10 +251,9 @@ class Intake:
         known: dict[str, str],
         tips: set[str],
         noticed_by: str,
-        since: str | None,
     ) -> None:
         """Store one ref's move with its builds."""
-        tip, fresh, old, forced = await _new_commits(repository, mirror, move, known, noticed_by, since)
+        tip, fresh, old, forced = await _new_commits(repository, mirror, move, known, noticed_by)
         before = await _compared_with(mirror, old, fresh)
         built = await self._database.read(builds.built_commits, repository.id, fresh)
         chosen = intake_flow.chosen(fresh, tip, repository.commits, built | tips) if tip is not None else []
@@ -305,7 +302,6 @@ async def _new_commits(
     move: RefMove,
     known: dict[str, str],
     noticed_by: str,
-    since: str | None,
 ) -> tuple[str | None, list[str], str | None, bool]:
     """The commit a ref points to, the commits that are new with its move (newest first), the one it pointed to, and
     whether it was forced.
@@ -317,11 +313,13 @@ async def _new_commits(
         return None, [], None, False  # a tag of something that is no commit
     first_parent = repository.commits is CommitPolicy.FIRST_PARENT
     if noticed_by == "first sight":
-        if since is None or branch_of(move.ref) is None:
+        if repository.since is None or branch_of(move.ref) is None:
             return tip, [tip], None, False
-        start = await mirror.resolve(since)
+        start = await mirror.resolve(repository.since)
         if start is None:
-            raise NotFound(f"{repository.name} has no commit {since} to begin after; remove it and add it again")
+            raise NotFound(
+                f"{repository.name} has no commit {repository.since} to begin after; remove it and add it again"
+            )
         return tip, await mirror.new_commits(tip, [start], first_parent=first_parent), None, False
     old = await mirror.commit_of(move.old) if move.old is not None else None
     forced = old is not None and not await mirror.is_ancestor(old, tip)

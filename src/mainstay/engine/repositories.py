@@ -8,6 +8,7 @@ from pathlib import Path
 from mainstay.engine.clock import Clock
 from mainstay.engine.mirrors import Mirrors
 from mainstay.git.keys import Access, make_key
+from mainstay.git.names import is_prefix
 from mainstay.git.source import local_path
 from mainstay.model.errors import BadInput
 from mainstay.model.events import Event, EventKind
@@ -57,6 +58,7 @@ class Repositories:
         commits: CommitPolicy,
         poll_s: float,
         supersede: bool,
+        since: str | None,
     ) -> Repository:
         """Store a repository to be watched. Raises BadInput, Conflict."""
         if not NAME.fullmatch(name) or name.endswith(".git"):
@@ -64,7 +66,11 @@ class Repositories:
                 f"{name[:120]!r} is no name for a repository: letters, digits, '.', '_' and '-', at most 100, "
                 "beginning with a letter, a digit or '_', not ending with .git"
             )
-        new = Repository(0, name, _address(url), _patterns(branches), CommitPolicy(commits), supersede, _poll(poll_s))
+        if since is not None and not is_prefix(since):
+            raise BadInput(f"{since[:80]!r} is no commit to begin after: give its id, or 7 or more of its first digits")
+        new = Repository(
+            0, name, _address(url), _patterns(branches), CommitPolicy(commits), supersede, _poll(poll_s), since=since
+        )
         return await self._database.write(_add, actor, new, self._clock.now())
 
     async def change(self, actor: Actor, name: str, values: Mapping[str, object]) -> Repository:

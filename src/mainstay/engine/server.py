@@ -40,8 +40,6 @@ from mainstay.engine.upkeep import Upkeep
 from mainstay.engine.wake import Wake
 from mainstay.flow.fleet import Bounds
 from mainstay.flow.retain import Rules
-from mainstay.git.names import is_prefix
-from mainstay.model.errors import BadInput
 from mainstay.model.person import Actor
 from mainstay.model.plan import Json
 from mainstay.model.repository import CommitPolicy, Repository
@@ -241,10 +239,8 @@ class Engine:
         supersede: bool = False,
     ) -> Repository:
         """Watch a repository. `since`: also test the commits after that one which its branches have already."""
-        if since is not None and not is_prefix(since):
-            raise BadInput(f"{since[:80]!r} is no commit to begin after: give its id, or 7 or more of its first digits")
-        added = await self.repositories.add(actor, name, url, branches, commits, poll_s, supersede)
-        self.intake.watch(added, since)
+        added = await self.repositories.add(actor, name, url, branches, commits, poll_s, supersede, since)
+        self.intake.watch(added)
         return added
 
     async def set_repository(self, actor: Actor, name: str, **values: object) -> Repository:

@@ -50,6 +50,8 @@ class Repository:
     paused_by: str | None = None
     bisect: bool = True
     """Whether commits that were skipped are tested by halving when its branch goes red."""
+    since: str | None = None
+    """The commit, whole or its first digits, after which those are tested that were there when it was added."""
 
     @property
     def address(self) -> str | None:

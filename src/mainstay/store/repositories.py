@@ -34,6 +34,7 @@ def _repository(row: Any) -> Repository:
         paused_at=row.paused_at,
         paused_by=row.paused_by,
         bisect=row.bisect,
+        since=row.since,
     )
 
 
@@ -54,6 +55,7 @@ def add(tx: Tx, repository: Repository, now: datetime) -> Repository:
             supersede=repository.supersede,
             poll_s=repository.poll_s,
             public=repository.public,
+            since=repository.since,
             created_at=now,
         )
         .returning(repositories.c.id)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from mainstay.model.errors import Conflict
 from mainstay.store import dialect
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest revision in `versions/`."""
 
 

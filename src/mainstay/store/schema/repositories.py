@@ -30,6 +30,7 @@ repositories = Table(
     Column("paused_at", Moment),
     Column("paused_by", Text),
     Column("bisect", Boolean, nullable=False, server_default=text("true")),  # whether skipped commits are searched
+    Column("since", String(64)),  # the commit that the first look begins after
 )
 
 # The place reached per ref: moved in the transaction that stores the builds of the move.
