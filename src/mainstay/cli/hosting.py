@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
+from mainstay.cli.garbage import spare_what_stays
 from mainstay.engine.fleet import Local
 from mainstay.engine.lease import Lease
 from mainstay.engine.openid import OpenId
@@ -118,6 +119,7 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
                 await _started(server, serving)
                 await _token(engine, place.data / "token", "api", "local")
                 _write(place.data / "url", url)
+                spare_what_stays()
                 if place.runners is not None:
                     engine.start_fleet(await _local(engine, place, url), place.runners)
                 yield Running(engine, url, await _sign_in(engine, url))
