@@ -130,7 +130,7 @@ async def test_what_is_out_of_reach_is_not_knocked_on(post: Post, kind: ChannelK
         message = await far.tell("inside")
         await far.delivering.send_some(kind)
     assert there.requests == []
-    assert "127.0.0.1, which messages may not be sent to" in str((await post.get(message)).error)
+    assert "127.0.0.1, where nothing that people add may lead" in str((await post.get(message)).error)
 
 
 async def test_a_mail_server_that_is_away_is_tried_for_two_days_and_then_waits_for_a_person(post: Post) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.git.keys import Access, KeyPair, make_key, ssh_command
+from mainstay.git.keys import Access, KeyPair, Pinned, make_key, ssh_command
 from mainstay.git.mirror import Mirror
 from mainstay.git.process import GitError
 from tests.git.conftest import Origin
@@ -116,6 +116,20 @@ async def test_a_repository_over_ssh_is_read_with_its_key(origin: Origin, sshd: 
     await mirror.fetch(sshd.url(origin.path), dict(listed.refs), access)
     assert await mirror.paths(sha) == ["file"]
     await mirror.close()
+
+
+async def test_a_host_that_was_judged_is_called_where_it_was_and_known_by_its_name(
+    origin: Origin, sshd: Sshd, tmp_path: Path
+) -> None:
+    sha = origin.commit()
+    origin.push()
+    key = make_key("demo")
+    sshd.allow(key)
+    known_hosts = tmp_path / "known_hosts"
+    access = Access(key.private, known_hosts, Pinned("forge.invalid", sshd.port, ("127.0.0.1",)))
+    url = f"ssh://{sshd.user}@forge.invalid:{sshd.port}{origin.path}"
+    assert (await Mirror(tmp_path / "m.git").remote_refs(url, access)).refs == {"refs/heads/main": sha}
+    assert known_hosts.read_text().startswith(f"[forge.invalid]:{sshd.port} ")
 
 
 async def test_another_key_is_refused_and_nobody_is_asked(origin: Origin, sshd: Sshd, tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mainstay.git import checkout, smart_http
+from mainstay.git.keys import Access, Pinned
 from mainstay.git.mirror import Mirror
 from mainstay.git.names import is_sha
-from mainstay.git.process import GitError, run
+from mainstay.git.process import INHERITED_PROXIES, GitError, run
 from mainstay.model.errors import BadInput, MainstayError, NotFound, TooLarge
 from mainstay.model.repository import RefMove
 from tests.git.conftest import ENV, Origin
@@ -74,7 +75,11 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     mirror = Mirror(tmp_path / "served.git")
     await mirror.create()
     served = Served(mirror.path)
-    app = Starlette(routes=[Route("/git/demo.git/{rest:path}", served.answer, methods=["GET", "POST"])])
+    routes = [
+        Route("/git/demo.git/{rest:path}", served.answer, methods=["GET", "POST"]),
+        Route("/moved.git/info/refs", lambda request: RedirectResponse(f"/git/demo.git/info/refs?{request.url.query}")),
+    ]
+    app = Starlette(routes=routes)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):
@@ -218,8 +223,9 @@ async def test_a_request_that_never_ends_is_cut(served: Served, monkeypatch: pyt
     monkeypatch.setattr(smart_http, "REQUEST_LIMIT_BYTES", 10_000)
 
     async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield b"0011command=fetch0001" + b"0032want " + b"0" * 40 + b"\n"
+        yield b"0011command=fetch0001"
+        while True:  # with what git reads on and on; of a wrong word it would tell before the limit is reached
+            yield b"000dthin-pack"
             await asyncio.sleep(0)
 
     with pytest.raises(TooLarge):
@@ -333,6 +339,32 @@ async def test_a_remote_over_http_is_mirrored_and_its_default_branch_known(
     with pytest.raises(GitError):
         await mirror.fetch(served.url, {"refs/heads/main": "1" * 40})
     assert await mirror.refs() == {"refs/heads/main": second}
+    await mirror.close()
+
+
+async def test_a_remote_that_was_judged_is_called_where_it_was_and_nowhere_else(
+    origin: Origin, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in INHERITED_PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    sha = origin.commit()
+    await git(origin, "push", served.url, "HEAD:refs/heads/main")
+    place = urlsplit(served.url)
+    mirror = Mirror(tmp_path / "m.git")
+    await mirror.create()
+    assert place.port is not None
+    here = Access(None, tmp_path / "known_hosts", Pinned("forge.invalid", place.port, ("127.0.0.1",)))
+    # No name server knows this name: git has been told its address.
+    url = f"http://forge.invalid:{place.port}{place.path}"
+    listed = await mirror.remote_refs(url, here, head=True)
+    await mirror.fetch(url, dict(listed.refs), here)
+    assert await mirror.refs() == {"refs/heads/main": sha}
+    moved = f"http://127.0.0.1:{place.port}/moved.git"
+    assert (await mirror.remote_refs(moved)).refs == listed.refs
+    with pytest.raises(GitError, match="redirects elsewhere, which is not followed"):
+        await mirror.remote_refs(moved, here)
+    with here.environment() as env, pytest.raises(GitError, match="not allowed"):
+        await run("ls-remote", f"file://{origin.path}", env=env)
     await mirror.close()
 
 

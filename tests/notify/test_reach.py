@@ -43,7 +43,7 @@ def test_a_name_is_refused_when_one_of_its_addresses_is_out_of_reach(monkeypatch
         return [(socket.AF_INET, 1, 6, "", (ip, 443)) for ip in ("93.184.216.34", "127.0.0.1")]
 
     monkeypatch.setattr(reach.socket, "getaddrinfo", told)
-    with pytest.raises(BadInput, match=r"127\.0\.0\.1, which messages may not be sent to"):
+    with pytest.raises(BadInput, match=r"127\.0\.0\.1, where nothing that people add may lead"):
         reach.addresses("hooks.example.org", 443, Reach.NETWORK)
 
 
@@ -87,6 +87,29 @@ def test_zulip_of_ones_own_is_judged_as_every_host_is(monkeypatch: pytest.Monkey
     tried = chat.send(f"zulip://bot@chat.example.org/{'a' * 32}", _said(), ReportKind.BROKEN, Reach.NETWORK)
     assert not tried.sent
     assert "chat.example.org is at 127.0.0.1" in str(tried.error)
+
+
+def test_a_chat_whose_name_changes_its_address_meanwhile_is_not_called_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    known, asked = socket.getaddrinfo, []
+
+    def told(host: str, *more: Any, **named: Any) -> Any:
+        if host != "chat.example.org":
+            return known(host, *more, **named)
+        asked.append(host)
+        return known("93.184.216.34" if len(asked) == 1 else "127.0.0.1", *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", told)
+    with receiver() as there:
+        port = there.url.rpartition(":")[2]
+        tried = chat.send(f"json://chat.example.org:{port}/in", _said(), ReportKind.BROKEN, Reach.NETWORK)
+        assert len(asked) > 1, "apprise asked for no address, so nothing was tried"
+        assert not tried.sent
+        assert there.requests == []
+        # This thread is held no longer, and what is within reach was never held.
+        assert chat.send(f"json://chat.example.org:{port}/in", _said(), ReportKind.BROKEN, Reach.MACHINE).sent
+        socket.create_connection(("127.0.0.1", int(port))).close()
 
 
 def test_a_matrix_server_names_no_other_one() -> None:

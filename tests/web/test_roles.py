@@ -432,3 +432,20 @@ def test_only_an_administrator_of_all_lets_a_repository_lie_on_the_servers_machi
     token = form_token(village.sessions["maintainer"])
     fields = {"form_token": token, "commits": "every", "poll_s": "60", "url": f"{mirror}/x", "branches": "*"}
     assert client.post("/repositories/hidden-gem/settings", data=fields).status_code == 403
+
+
+def test_where_a_maintainers_repository_lies_is_within_reach_and_an_administrators_anywhere(village: Village) -> None:
+    client, inside = village.site.client, "http://127.0.0.1:9/git/veiled.git"
+    client.cookies.clear()
+    for who, url, status in (
+        ("maintainer", inside, 422),
+        ("admin", "ssh://git@localhost/x", 422),
+        ("maintainer", "git://git.example.org/x", 422),
+        ("server-admin", inside, 200),
+    ):
+        answer = client.patch(
+            "/api/v1/repositories/hidden-gem",
+            json={"url": url},
+            headers={"Authorization": f"Bearer {village.keys[who]}"},
+        )
+        assert answer.status_code == status, (who, url, answer.text)

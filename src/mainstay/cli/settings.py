@@ -89,8 +89,8 @@ REACH = Setting(
     "MAINSTAY_REACH",
     None,
     "`network`",
-    "How far webhooks and chats may reach: `internet` (public addresses), `network` (private ones too) or `machine` "
-    "(this machine as well).",
+    "How far webhooks, chats and the addresses of repositories that maintainers give may reach: `internet` (public "
+    "addresses), `network` (private ones too) or `machine` (this machine as well).",
 )
 LEASE = Setting(
     "MAINSTAY_LEASE",

@@ -1,32 +1,38 @@
 """Repositories as people add, change and remove them: names, addresses, deploy keys, mirrors."""
 
+import asyncio
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from mainstay.engine import reaching
 from mainstay.engine.clock import Clock
 from mainstay.engine.mirrors import Mirrors
 from mainstay.git.keys import Access, make_key
 from mainstay.git.names import is_prefix
 from mainstay.git.source import local_path
-from mainstay.model.errors import BadInput
+from mainstay.model.errors import BadInput, Unavailable
 from mainstay.model.events import Event, EventKind
 from mainstay.model.person import Actor
 from mainstay.model.repository import CommitPolicy, Repository
+from mainstay.notify.reach import Reach
 from mainstay.store import audit, events, repositories
 from mainstay.store.database import Database, Tx
 from mainstay.store.seal import Seal
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede", "public", "paused", "bisect"})
+CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede", "public", "paused", "bisect", "judged"})
 MAX_PATTERNS = 100
 
 
 class Repositories:
     """What is watched."""
 
-    def __init__(self, database: Database, seal: Seal, clock: Clock, data: Path) -> None:
+    def __init__(self, database: Database, seal: Seal, clock: Clock, data: Path, reach: Reach = Reach.NETWORK) -> None:
+        """`reach`: how far addresses may lead that somebody gave who does not administer everything."""
+        self._reach = reach
         self._database = database
         self._seal = seal
         self._clock = clock
@@ -81,6 +87,9 @@ class Repositories:
         checked = dict(values)
         if "url" in checked:
             checked["url"] = _address(_text_or_none(checked["url"]))
+            if checked["url"] is not None and checked.get("judged"):
+                with contextlib.suppress(Unavailable):  # of a name that nobody knows now the next look tells
+                    await asyncio.to_thread(reaching.judge, str(checked["url"]), self._reach)
         if "branches" in checked:
             checked["branches"] = list(_patterns(checked["branches"]))  # type: ignore[arg-type]
         if "commits" in checked:
@@ -108,12 +117,25 @@ class Repositories:
         return repository.key_public or ""
 
     async def access(self, repository: Repository) -> Access:
-        """How ssh gets at its remote: with its own deploy key, or the server's own identities when it has none."""
+        """How git gets at its remote: over ssh with its own deploy key, else the server's own identities.
+
+        Of an address that is judged the place is, and the server's identities are not lent to it. Raises BadInput,
+        Unavailable.
+        """
+        pinned = None
+        if repository.judged and repository.url is not None:
+            pinned = await asyncio.to_thread(reaching.judge, repository.url, self._reach)
         sealed = await self._database.read(repositories.sealed_key, repository.id)
         if sealed is None:
-            return Access(None, self.known_hosts)
+            if pinned is not None and reaching.by_ssh(repository.url or ""):
+                raise BadInput(
+                    f"{repository.name} has no deploy key, and its address was not given by an administrator of all "
+                    f"repositories, so the server's own ssh identities are not used for it: let "
+                    f"`mainstay repo key {repository.name}` make one and give it to the forge"
+                )
+            return Access(None, self.known_hosts, pinned)
         private = self._seal.open(sealed, repositories.key_context(repository.id))
-        return Access(private, self.known_hosts)
+        return Access(private, self.known_hosts, pinned)
 
 
 def _address(url: str | None) -> str | None:
@@ -156,9 +178,11 @@ def _change(tx: Tx, actor: Actor, name: str, values: dict[str, object], now: dat
     if before.paused_at is not None and values.get("paused_at") is not None:
         del values["paused_at"], values["paused_by"]  # it is paused already, since then and by whoever did it
     changed = repositories.change(tx, before.id, **values)
-    told = "; ".join(f"{key}: {_shown(before, key)} -> {_shown(changed, key)}" for key in sorted(values))
+    told = "; ".join(
+        f"{key}: {_shown(before, key)} -> {_shown(changed, key)}" for key in sorted(values) if key != "judged"
+    )
     audit.add(tx, actor, "repository.set", name, now, detail=told, repository_id=before.id)
-    what = ", ".join(sorted(values))
+    what = ", ".join(sorted(values.keys() - {"judged"}))
     _tell(tx, EventKind.REPOSITORY_CHANGED, changed, actor, f"{what} set by {actor}", now)
     return changed
 

@@ -98,7 +98,7 @@ class Engine:
         self.artifacts = Artifacts(database, blobs, self.clock)
         self.caches = Caches(database, blobs, self.clock)
         self.dispatch = Dispatch(database, self.clock, self.wake, seal, self.lease)
-        self.repositories = Repositories(database, seal, self.clock, config.data)
+        self.repositories = Repositories(database, seal, self.clock, config.data, config.outlet.reach)
         self.mirrors = self.repositories.mirrors
         self.secrets = Secrets(database, seal, self.clock)
         self.labels = Labels(database, self.clock)

@@ -66,17 +66,26 @@ async def copy_pack(source: LocalRepository, mirror: Path, wants: Sequence[str],
         raise failed(taker.args, taken, taker.stderr)
 
 
-async def fetch(mirror: Path, url: str, wants: Mapping[str, str], env: Mapping[str, str] | None) -> None:
+async def fetch(
+    mirror: Path,
+    url: str,
+    wants: Mapping[str, str],
+    env: Mapping[str, str] | None,
+    config: Mapping[str, str] | None = None,
+) -> None:
     """The objects of `wants` (ref to id) from a remote. Asked for by id; by name where the remote refuses that."""
+    config = {**UNPACK, **strict("fetch"), **(config or {})}
     try:
-        await _fetch(mirror, url, wants.values(), env)
+        await _fetch(mirror, url, wants.values(), env, config)
     except GitError as error:
         if "unadvertised object" not in error.stderr and "not our ref" not in error.stderr:
             raise
-        await _fetch(mirror, url, wants.keys(), env)
+        await _fetch(mirror, url, wants.keys(), env, config)
 
 
-async def _fetch(mirror: Path, url: str, what: Iterable[str], env: Mapping[str, str] | None) -> None:
+async def _fetch(
+    mirror: Path, url: str, what: Iterable[str], env: Mapping[str, str] | None, config: Mapping[str, str]
+) -> None:
     await run(
         "fetch",
         "--quiet",
@@ -91,6 +100,6 @@ async def _fetch(mirror: Path, url: str, what: Iterable[str], env: Mapping[str, 
         git_dir=mirror,
         stdin="".join(f"{name}\n" for name in dict.fromkeys(what)).encode(),
         env=env,
-        config={**UNPACK, **strict("fetch")},
+        config=config,
         timeout_s=TIMEOUT_S,
     )

@@ -12,6 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 CONNECT_TIMEOUT_S = 15
+SSH_PORT = 22
+PINNED_PROTOCOLS = "http:https:ssh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,34 @@ class KeyPair:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinned:
+    """The only place where a remote may be: the addresses that were judged are those that are called."""
+
+    host: str
+    """As it stands in the url, without brackets."""
+    port: int
+    addresses: tuple[str, ...]
+    """Empty: a proxy looks the name up."""
+
+    @property
+    def config(self) -> dict[str, str]:
+        """What keeps git there over http: no redirect is followed (git 2.37 and newer also look no name up again)."""
+        config = {"http.followRedirects": "false"}
+        if self.addresses and ":" not in self.host:
+            addresses = ",".join(f"[{each}]" if ":" in each else each for each in self.addresses)
+            config["http.curloptResolve"] = f"{self.host}:{self.port}:{addresses}"
+        return config
+
+    @property
+    def options(self) -> list[str]:
+        """What keeps ssh there. The host's key is looked up under its name, as it is without us."""
+        if not self.addresses:
+            return []
+        alias = self.host if self.port == SSH_PORT else f"[{self.host}]:{self.port}"
+        return [f"HostName={self.addresses[0]}", f"HostKeyAlias={alias}"]
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How to get at a remote repository over ssh: with this key, and these hosts known."""
 
@@ -35,26 +65,33 @@ class Access:
     """None: with the identities of the user that the server runs as."""
     known_hosts: Path
     """Grows by each host at its first contact; a host whose key has changed since is refused."""
+    pinned: Pinned | None = None
 
     def __repr__(self) -> str:
         return f"Access(known_hosts={self.known_hosts!r})"
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Settings of git for this remote."""
+        return {} if self.pinned is None else self.pinned.config
 
     @contextlib.contextmanager
     def environment(self) -> Iterator[dict[str, str]]:
         """What git's environment must hold. The private half is in a file (0600) only while this is open."""
         if self.private is None:
-            yield _by(ssh_command(None, self.known_hosts))
+            yield self._by(None)
             return
         with tempfile.TemporaryDirectory(prefix="mainstay-key-") as folder:  # 0700
             key_file = Path(folder) / "key"
             descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(self.private)
-            yield _by(ssh_command(key_file, self.known_hosts))
+            yield self._by(key_file)
 
-
-def _by(command: str) -> dict[str, str]:
-    return {"GIT_SSH_COMMAND": command, "GIT_SSH_VARIANT": "ssh"}
+    def _by(self, key_file: Path | None) -> dict[str, str]:
+        command = ssh_command(key_file, self.known_hosts, self.pinned)
+        env = {"GIT_SSH_COMMAND": command, "GIT_SSH_VARIANT": "ssh"}
+        return env if self.pinned is None else env | {"GIT_ALLOW_PROTOCOL": PINNED_PROTOCOLS}
 
 
 def make_key(comment: str) -> KeyPair:
@@ -65,7 +102,7 @@ def make_key(comment: str) -> KeyPair:
     return KeyPair(private, f"{public} {' '.join(comment.split())}".rstrip())
 
 
-def ssh_command(key_file: Path | None, known_hosts: Path) -> str:
+def ssh_command(key_file: Path | None, known_hosts: Path, pinned: Pinned | None = None) -> str:
     """The value of GIT_SSH_COMMAND: that key alone, no configuration, no agent, no questions, hosts pinned.
 
     Without a key the server's own identities are used (its user's ~/.ssh and agent), hosts pinned all the same.
@@ -88,6 +125,8 @@ def ssh_command(key_file: Path | None, known_hosts: Path) -> str:
         words += ["-F", "/dev/null", "-i", str(key_file)]
         options += ["GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "IdentityAgent=none"]
         options += ["PreferredAuthentications=publickey"]
+    if pinned is not None:
+        options += pinned.options
     for option in options:
         words += ["-o", option]
     return shlex.join(words)

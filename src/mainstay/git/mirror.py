@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from mainstay.git.copying import few_missing, write_few
 from mainstay.git.keys import Access
 from mainstay.git.names import check_ref, check_sha, is_prefix, is_ref, is_sha
 from mainstay.git.objects import SUBMODULE, commit_from, commit_links, tag_target
-from mainstay.git.process import GitError, Process, failed, run
+from mainstay.git.process import GitError, Process, failed, redact, run
 from mainstay.git.reader import ObjectReader
 from mainstay.git.refs import RefList, read_local, read_remote
 from mainstay.git.source import LocalRepository, find_local, local_path
@@ -26,6 +27,7 @@ STRAIGHT_LIMIT = 30
 FEW_AT_ONCE = 20
 STALE_LOCK_S = 30.0
 TAG_DEPTH = 20
+REDIRECTED = re.compile(r"returned error: 30\d")
 PACKS_LIMIT, LOOSE_FOLDER_LIMIT = 40, 25
 """Beyond these a mirror is repacked: packs, and loose objects in one of its 256 folders."""
 
@@ -89,7 +91,15 @@ class Mirror:
         if path is not None:
             return await read_local(find_local(path))
         with _environment(access) as env:
-            return await read_remote(source, env, head=head)
+            try:
+                return await read_remote(source, env, head=head, config=_config(access))
+            except GitError as error:
+                if access is None or access.pinned is None or not REDIRECTED.search(error.stderr):
+                    raise
+                raise GitError(
+                    f"{redact(source)} redirects elsewhere, which is not followed for an address that no administrator "
+                    "of all repositories gave; give the address that it leads to (GitLab's end with .git)."
+                ) from error
 
     async def fetch(self, source: str, wants: Mapping[str, str | None], access: Access | None = None) -> None:
         """Bring the objects of these refs (name to object id) and move the mirror's refs there; None deletes one.
@@ -224,7 +234,7 @@ class Mirror:
         path = local_path(source)
         if path is None:
             with _environment(access) as env:
-                await fetching.fetch(self.path, source, wanted, env)
+                await fetching.fetch(self.path, source, wanted, env, _config(access))
             known = await self._objects.infos(list(wanted.values()))
             if None in known:
                 raise GitError("The remote's refs moved while they were fetched; they are looked at again.")
@@ -331,6 +341,10 @@ class Mirror:
                     lock.unlink(missing_ok=True)
                     removed += 1
         return removed
+
+
+def _config(access: Access | None) -> dict[str, str]:
+    return {} if access is None else access.config
 
 
 @contextlib.contextmanager

@@ -48,7 +48,9 @@ async def read_local(repository: LocalRepository, limit: int = LOOSE_LIMIT) -> R
     return _listing(((name, sha.decode("ascii")) for sha, name in pairs), head.text or None)
 
 
-async def read_remote(url: str, env: Mapping[str, str] | None, *, head: bool) -> RefList:
+async def read_remote(
+    url: str, env: Mapping[str, str] | None, *, head: bool, config: Mapping[str, str] | None = None
+) -> RefList:
     """The refs of a remote. `head`: its default branch too, for which all of its refs must be sent."""
     which = ("--symref",) if head else ("--heads", "--tags")
     listed = await run(
@@ -58,6 +60,7 @@ async def read_remote(url: str, env: Mapping[str, str] | None, *, head: bool) ->
         "--end-of-options",
         url,
         env=env,
+        config=config,
         timeout_s=REMOTE_TIMEOUT_S,
         limit_bytes=LIST_LIMIT_BYTES,
     )

@@ -52,6 +52,8 @@ class Repository:
     """Whether commits that were skipped are tested by halving when its branch goes red."""
     since: str | None = None
     """The commit, whole or its first digits, after which those are tested that were there when it was added."""
+    judged: bool = False
+    """Whether its address is judged before each look, as somebody gave it who does not administer everything."""
 
     @property
     def address(self) -> str | None:

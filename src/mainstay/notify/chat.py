@@ -3,9 +3,11 @@
 import logging
 import re
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 from mainstay.model.errors import BadInput, MainstayError
 from mainstay.model.report import ReportKind, Tried
@@ -51,10 +53,10 @@ def send(url: str, message: Message, kind: ReportKind, reaching: Reach) -> Tried
     """Send one message. Blocks."""
     try:
         plugin = _plugin(url)
-        _judge_host(url, plugin, reaching)
+        holding = _judge_host(url, plugin, reaching)
     except MainstayError as error:
         return Tried(sent=False, error=error.message, for_good=False)
-    with _Heard() as heard:
+    with _Heard() as heard, holding:
         sent = plugin.notify(
             title=uncalled(message.heading), body=message.chat, notify_type=TYPES.get(kind, "info"), body_format="text"
         )
@@ -94,10 +96,16 @@ def _plugin(url: str) -> Any:
     return made
 
 
-def _judge_host(url: str, plugin: Any, reaching: Reach) -> None:
+def _judge_host(url: str, plugin: Any, reaching: Reach) -> AbstractContextManager[None]:
+    """Judge where a plugin calls; give what holds it to that while it sends. Raises BadInput, Unavailable."""
     scheme = url.partition("://")[0].lower()
-    if scheme in ANYWHERE or scheme in HOSTED_ELSEWHERE:
-        reach.addresses(_host(url, plugin), int(getattr(plugin, "port", None) or 443), reaching)
+    if scheme not in ANYWHERE and scheme not in HOSTED_ELSEWHERE:
+        return nullcontext()
+    host = _host(url, plugin)
+    reach.addresses(host, int(getattr(plugin, "port", None) or 443), reaching)
+    # Through a proxy we call that alone, and it is the operator's own.
+    proxied = getproxies_environment() and not proxy_bypass(host)
+    return nullcontext() if proxied else reach.held(reaching)
 
 
 def _host(url: str, plugin: Any) -> str:

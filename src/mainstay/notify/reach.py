@@ -1,13 +1,19 @@
-"""Where messages may go: a channel must not become a way to knock on doors that only this machine reaches.
+"""Where the server may be sent: a channel, or the address of a repository, must not become a way to knock on doors
+that only this machine reaches.
 
 A name is looked up here and the connection made to the very address that was judged, so a name that changes its address
 in between wins nothing. "How far messages reach" in docs/decisions says why private networks are within reach unless a
 setting says otherwise.
 """
 
+import contextlib
 import ipaddress
 import socket
+import sys
+import threading
+from collections.abc import Iterator
 from enum import StrEnum
+from functools import cache
 
 from mainstay.model.errors import BadInput, Unavailable
 
@@ -16,7 +22,7 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Reach(StrEnum):
-    """How far channels that people add may reach."""
+    """How far that may reach which people add."""
 
     INTERNET = "internet"
     """Public addresses only."""
@@ -59,7 +65,41 @@ def addresses(host: str, port: int, reach: Reach) -> list[str]:
     for ip in ips:
         if not within(ipaddress.ip_address(ip.partition("%")[0]), reach):
             raise BadInput(
-                f"{host[:200]} is at {ip}, which messages may not be sent to from here (MAINSTAY_REACH is {reach}: "
+                f"{host[:200]} is at {ip}, where nothing that people add may lead (MAINSTAY_REACH is {reach}: "
                 "`internet` for public addresses, `network` for private ones too, `machine` for this machine as well)"
             )
     return ips
+
+
+_held = threading.local()
+
+
+@contextlib.contextmanager
+def held(reach: Reach) -> Iterator[None]:
+    """While the block lasts this thread connects to nothing out of reach, whoever looked the name up.
+
+    For libraries that look names up by themselves: between our judging and theirs a name may change its address.
+    """
+    _watch_connections()
+    _held.reach = reach
+    try:
+        yield
+    finally:
+        _held.reach = None
+
+
+@cache
+def _watch_connections() -> None:
+    # Once and for good: Python lets nobody take such a watch away.
+    sys.addaudithook(_connecting)
+
+
+def _connecting(event: str, args: tuple[object, ...]) -> None:
+    if event != "socket.connect" or (reach := getattr(_held, "reach", None)) is None:
+        return
+    place = args[1]
+    if not isinstance(place, tuple):
+        raise PermissionError("a message is sent to no socket of this machine")
+    ip = str(place[0]).partition("%")[0]
+    if not within(ipaddress.ip_address(ip), reach):
+        raise PermissionError(f"{ip} is out of reach (MAINSTAY_REACH is {reach})")

@@ -35,6 +35,7 @@ def _repository(row: Any) -> Repository:
         paused_by=row.paused_by,
         bisect=row.bisect,
         since=row.since,
+        judged=row.judged,
     )
 
 

@@ -192,16 +192,19 @@ async def check(request: Request, person: Identity, needed: Role) -> None:
     raise NotAllowed(f"this needs the role {needed.word} {where}; {_has(person, role)}")
 
 
-def check_address(person: Identity, url: object) -> None:
-    """Let only administrators of everything watch a folder of this machine: the mirrors of all others lie there too.
+def address_is_judged(person: Identity, url: object) -> bool:
+    """Whether an address that somebody gives must be within MAINSTAY_REACH: not that of administrators of everything.
 
-    Raises NotAllowed, and BadInput for what is no address.
+    Only they let a folder of this machine be watched: the mirrors of all others lie there too. Raises NotAllowed, and
+    BadInput for what is no address.
     """
-    if url and local_path(str(url)) is not None and not permit.may(person.grants, Role.ADMIN, None):
+    judged = not permit.may(person.grants, Role.ADMIN, None)
+    if judged and url and local_path(str(url)) is not None:
         raise NotAllowed(
             "a repository that lies on the server's machine is watched by an administrator of all repositories only; "
             "give an ssh or https address"
         )
+    return judged
 
 
 def _has(person: Identity, role: Role | None) -> str:

@@ -31,6 +31,7 @@ repositories = Table(
     Column("paused_by", Text),
     Column("bisect", Boolean, nullable=False, server_default=text("true")),  # whether skipped commits are searched
     Column("since", String(64)),  # the commit that the first look begins after
+    Column("judged", Boolean, nullable=False, server_default=text("false")),  # whether MAINSTAY_REACH bounds its url
 )
 
 # The place reached per ref: moved in the transaction that stores the builds of the move.

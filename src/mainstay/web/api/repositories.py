@@ -12,7 +12,7 @@ from mainstay.model.repository import CommitPolicy
 from mainstay.store import repositories
 from mainstay.store.database import Tx
 from mainstay.web import hooks, listing
-from mainstay.web.access import check, check_address, sight_of
+from mainstay.web.access import address_is_judged, check, sight_of
 from mainstay.web.api import describe, shapes, shaping
 from mainstay.web.api.asking import Admin, At, Cursor, Developer, Limit, Maintainer, answer, body_of, cursor_id, page
 from mainstay.web.listing import CommitLine
@@ -66,7 +66,7 @@ async def set_repository(request: Request, site: At, asker: Maintainer, name: st
     if "public" in values:
         await check(request, asker, Role.ADMIN)  # shows to everybody what was for some
     if "url" in values:
-        check_address(asker, values["url"])
+        values["judged"] = address_is_judged(asker, values["url"])
     changed = await site.engine.set_repository(asker.actor, name, **values)
     return answer(shaping.repository(changed, address_of(request)))
 

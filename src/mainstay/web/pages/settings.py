@@ -20,7 +20,7 @@ from mainstay.store.database import Tx
 from mainstay.store.views import commits as commit_views
 from mainstay.store.views.environments import Environment, environments
 from mainstay.web import hooks, listing
-from mainstay.web.access import check, check_address
+from mainstay.web.access import address_is_judged, check
 from mainstay.web.options import address_of, site_of
 from mainstay.web.pages import secrets
 from mainstay.web.pages.acting import form_of, who_may
@@ -127,8 +127,7 @@ async def change(request: Request) -> Response:
         values["poll_s"] = _seconds(fields.get("poll_s", ""))
         # An address with a password in it is shown without; sent back as shown it means that it stays.
         if (url := fields.get("url", "").strip()) and url != found.address:
-            check_address(person, url)
-            values["url"] = url
+            values |= {"url": url, "judged": address_is_judged(person, url)}
     await engine.set_repository(person.actor, name, **values)
     return _back(name)
 
