@@ -70,7 +70,9 @@ async def test_a_step_ignores_no_signal_and_blocks_none() -> None:
         keeper = await one.keeper("owner:1")
         _, output = await step(keeper, "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status")
         await keeper.end()
-    assert [int(line.split()[1], 16) for line in output.splitlines()] == [0, 0]
+    # 32 and 33 are the C library's own, and its posix_spawn leaves them ignored.
+    own = 1 << 31 | 1 << 32
+    assert [int(line.split()[1], 16) & ~own for line in output.splitlines()] == [0, 0]
 
 
 async def test_ends_are_told_apart() -> None:

@@ -1,6 +1,7 @@
 """The functions whose answer depends on their arguments alone, and the budget that bounds them."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -24,6 +25,8 @@ MAX_JSON = 1024 * 1024
 """Characters that `fromJSON` reads at once; an output cannot be longer anyway."""
 MAX_JSON_DEPTH = 100
 """Levels of JSON, read and written; GitHub's limit."""
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""What a bracket in JSON may hide in, and brackets. In linear time: a text without an end goes to the end."""
 STEP_CHARACTERS = 1024
 """Looking through that much text counts as one step."""
 
@@ -202,17 +205,15 @@ def from_json(budget: Budget, text: Json) -> Json:
     if len(source) > MAX_JSON:
         raise Failure(f"the text has {len(source)} characters, more than the limit of {MAX_JSON}")
     budget.grow(len(source))
+    _check_depth(source)
     try:
         value: Json = json.loads(source, parse_int=_whole, parse_constant=_no_constant)
         if "\\" in source:
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise Failure("the text has half of a surrogate pair (\\ud800 and the like)") from None
-    except RecursionError:
-        raise Failure(f"the JSON is nested deeper than the limit of {MAX_JSON_DEPTH} levels") from None
     except ValueError as error:
         raise Failure(f"the text is not JSON: {error}; it begins {_short(source)}") from None
-    _check_depth(value)
     return value
 
 
@@ -224,18 +225,18 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON value")
 
 
-def _check_depth(value: Json) -> None:
-    level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
-        level = [
-            child
-            for each in level
-            if isinstance(each, dict | list) and each
-            for child in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return
-    raise Failure(f"the JSON is nested deeper than the limit of {MAX_JSON_DEPTH} levels")
+def _check_depth(source: str) -> None:
+    """Before it is read: how deep a reader recurses differs between versions of Python."""
+    if source.count("[") + source.count("{") <= MAX_JSON_DEPTH:
+        return
+    depth = 0
+    for found in _TEXT_OR_BRACKET.finditer(source):
+        if found[0] in "[{":
+            depth += 1
+            if depth > MAX_JSON_DEPTH:
+                raise Failure(f"the JSON is nested deeper than the limit of {MAX_JSON_DEPTH} levels")
+        elif found[0] in "]}":
+            depth -= 1
 
 
 PURE: dict[str, Callable[..., Json]] = {
