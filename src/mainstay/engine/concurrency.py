@@ -2,30 +2,40 @@
 
 Without a word about it a newer one replaces the one that waits, as on GitHub; `in_order` (our own key) lets every one
 have its turn, `cancel-in-progress` cancels what runs. A build that waits holds all its first jobs back.
+
+Who comes into a group and who leaves one look at each other, so both lock the repository first: else one that comes
+could wait for one that leaves and has not seen it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from mainstay.flow import result as result_flow
 from mainstay.model.changes import Change, FillJob, NewJob
 from mainstay.model.job import Job
 from mainstay.model.states import ENDED_JOB, JobState
-from mainstay.store import builds, changes, jobs
+from mainstay.store import builds, changes, jobs, repositories
 from mainstay.store.builds import BuildRow
 from mainstay.store.database import Tx
 from mainstay.workflow.instances import Group
 
 
-def enter_build(tx: Tx, row: BuildRow, group: Group, now: datetime) -> str | None:
-    """Take a build's place in its group; give why it has to wait, or None when it is its turn."""
+def enter_build(tx: Tx, row: BuildRow, group: Group, now: datetime, touched: set[int]) -> str | None:
+    """Take a build's place in its group; give why it has to wait, or None when it is its turn.
+
+    `touched` is given the builds of which jobs were cancelled: they are to be settled once this one has its jobs.
+    """
+    repositories.lock(tx, row.repository_id)
     others = [other for other in builds.open_in_group(tx, row.repository_id, group.name) if other != row.id]
     why = f"{row.repository}#{row.number} came into the concurrency group {group.name}"
     active = None
     for other in others:
+        jobs.lock_build(tx, other)
         found = jobs.of_build(tx, other)
         waits = any(job.waits_for == "build" for job in found)
         if group.cancel_in_progress or (waits and not group.in_order):
             _cancel_all(tx, found, f"cancelled: {why}", now)
+            touched.add(other)
         if any(job.state not in ENDED_JOB for job in jobs.of_build(tx, other)):
             active = other
     if active is None:
@@ -34,26 +44,33 @@ def enter_build(tx: Tx, row: BuildRow, group: Group, now: datetime) -> str | Non
     return f"waits for {ahead.repository}#{ahead.number} in the concurrency group {group.name}"
 
 
-def enter_job(tx: Tx, row: BuildRow, job: NewJob, now: datetime) -> NewJob:
-    """Take a job's place in its group, if it has one; give the job as it is to be stored."""
+def enter_job(tx: Tx, row: BuildRow, job: NewJob, now: datetime, touched: set[int]) -> NewJob:
+    """Take a job's place in its group, if it has one; give the job as it is to be stored.
+
+    `touched` is given the builds of which jobs were cancelled: they are to be settled once this job is stored.
+    """
     if job.concurrency_group is None or job.state != JobState.QUEUED:
         return job
+    repositories.lock(tx, row.repository_id)
     ahead = False
     for other in jobs.open_in_group(tx, row.repository_id, job.concurrency_group):
         if job.group.get("cancel") or (other.waits_for == "concurrency" and not job.group.get("in_order")):
             reason = f"cancelled: a newer job came into the concurrency group {job.concurrency_group}"
+            jobs.lock_build(tx, other.build_id)
             changes.apply(tx, result_flow.cancel(jobs.get(tx, other.id), now, reason), now)
+            touched.add(other.build_id)
         ahead = ahead or jobs.get(tx, other.id).state not in ENDED_JOB
     return job.held("concurrency", f"waits in the concurrency group {job.concurrency_group}") if ahead else job
 
 
-def leave_build(tx: Tx, row: BuildRow, now: datetime) -> list[int]:
-    """Let the next build of a group go; give the builds that changed."""
+def leave_build(tx: Tx, row: BuildRow, now: datetime) -> None:
+    """Let the next build of a group go, where one has ended."""
     if row.concurrency_group is None:
-        return []
+        return
+    repositories.lock(tx, row.repository_id)
     waiting = [other for other in builds.open_in_group(tx, row.repository_id, row.concurrency_group) if other != row.id]
     if not waiting or any(not _waits(jobs.of_build(tx, other)) for other in waiting):
-        return []
+        return
     turn = waiting[0]
     following: list[Change] = [
         FillJob(job.id, release(tx, job), f"{row.repository}#{row.number} ended")
@@ -61,19 +78,25 @@ def leave_build(tx: Tx, row: BuildRow, now: datetime) -> list[int]:
         if job.waits_for == "build"
     ]
     changes.apply(tx, following, now)
-    return [turn]
 
 
-def leave_job(tx: Tx, job: Job, now: datetime) -> list[int]:
-    """Let the next job of a group go; give the builds that changed."""
-    if job.concurrency_group is None:
-        return []
-    others = jobs.open_in_group(tx, job.repository_id, job.concurrency_group)
-    if not others or any(other.waits_for != "concurrency" for other in others):
-        return []
-    turn = jobs.get(tx, others[0].id)
-    changes.apply(tx, [FillJob(turn.id, release(tx, turn), f"{job.name} ended")], now)
-    return [turn.build_id]
+def leave_jobs(tx: Tx, found: Sequence[Job], now: datetime) -> bool:
+    """Let the next job of each group go that one of these has left; whether any did. May be said twice.
+
+    A job may have left its group without having run: cancelled while it was queued, or with its build.
+    """
+    moved = False
+    for job in found:
+        if job.concurrency_group is None or job.state not in ENDED_JOB:
+            continue
+        repositories.lock(tx, job.repository_id)
+        others = jobs.open_in_group(tx, job.repository_id, job.concurrency_group)
+        if not others or any(other.waits_for != "concurrency" for other in others):
+            continue
+        turn = jobs.get(tx, others[0].id)
+        changes.apply(tx, [FillJob(turn.id, release(tx, turn), f"{job.name} ended")], now)
+        moved = True
+    return moved
 
 
 def release(tx: Tx, job: Job) -> NewJob:

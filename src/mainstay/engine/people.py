@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mainstay.engine.begin import again
-from mainstay.engine.settle import settle
+from mainstay.engine.settle import came_into_group, settle, settle_others
 from mainstay.flow import result as result_flow
 from mainstay.model.errors import BadInput, Conflict
 from mainstay.model.events import Event, EventKind
@@ -83,7 +83,8 @@ def rerun_build(
     found = jobs.of_build(tx, build_id)
     chosen = _with_dependents(_chosen(found, failed_only, job_name), found)
     cause = f"run again by {actor}"
-    following = again(tx, row, chosen, found, cause, now)
+    touched: set[int] = set()
+    following = again(tx, row, chosen, found, cause, now, touched)
     if not following:
         raise Conflict(_nothing_to_run(f"{row.repository}#{row.number}", found, failed_only))
     asked = Event(
@@ -94,6 +95,7 @@ def rerun_build(
     audit.add(tx, actor, "build.rerun", name, now, detail=what, repository_id=row.repository_id)
     changes.apply(tx, following, now)
     settle(tx, build_id, now, cause)
+    settle_others(tx, touched - {build_id}, now, came_into_group(row))
     return tuple(job.name for job in chosen if job.state in ENDED_JOB)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from mainstay.engine import concurrency, unfold
+from mainstay.engine import unfold
 from mainstay.engine.settle import settle
 from mainstay.flow import quarantine
 from mainstay.flow import result as result_flow
@@ -169,7 +169,6 @@ def conclude(tx: Tx, job: Job, attempt: Attempt, end: End, now: datetime) -> Sto
     if outcome.accepted and outcome.changes and end.state != AttemptState.LOST:  # else it was counted before
         tests.to_be_counted(tx, attempt.id)
     if outcome.job_ended:
-        concurrency.leave_job(tx, job, now)
         settle(tx, job.build_id, now, f"{job.name}: attempt {attempt.number} {end.state}")
     return Stored(accepted=outcome.accepted, reason=outcome.reason)
 

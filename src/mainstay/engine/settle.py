@@ -1,9 +1,10 @@
 """What follows for a build when one of its jobs has changed: start what may start, stop what must, tell its end.
 
 Runs inside the transaction of the change that caused it, and again for every change it makes, until nothing follows.
+Whoever ends a job, in whatever way, settles its build: only here the next of its groups is let go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from mainstay.engine import concurrency, unfold
@@ -25,20 +26,35 @@ def settle(tx: Tx, build_id: int, now: datetime, cause: str) -> BuildState:
     """Carry a build forward after a change of its jobs; give its state."""
     for _ in range(MAX_ROUNDS):
         found = jobs.of_build(tx, build_id)
+        if concurrency.leave_jobs(tx, found, now):
+            found = jobs.of_build(tx, build_id)  # the next one may be its own
         state = build_flow.state(found)
         if state in ENDED_BUILD:
             row = builds.get(tx, build_id)
             _tell_end(tx, row, state, now, cause)
             concurrency.leave_build(tx, row, now)
             return state
-        following = _following(tx, build_id, found, now)
+        touched: set[int] = set()
+        following = _following(tx, build_id, found, now, touched)
         if not following:
             return state
         changes.apply(tx, following, now)
+        settle_others(tx, touched - {build_id}, now, came_into_group(builds.get(tx, build_id)))
     raise RuntimeError(f"build {build_id} did not settle in {MAX_ROUNDS} rounds")
 
 
-def _following(tx: Tx, build_id: int, found: Sequence[Job], now: datetime) -> list[Change]:
+def settle_others(tx: Tx, touched: Iterable[int], now: datetime, cause: str) -> None:
+    """Carry builds forward of which jobs were cancelled for the sake of another one."""
+    for build_id in sorted(touched):
+        settle(tx, build_id, now, cause)
+
+
+def came_into_group(row: BuildRow) -> str:
+    """Why jobs of others were cancelled, in words."""
+    return f"{row.repository}#{row.number} came into their concurrency group"
+
+
+def _following(tx: Tx, build_id: int, found: Sequence[Job], now: datetime, touched: set[int]) -> list[Change]:
     """The next changes that follow from the present states, or none."""
     following: list[Change] = list(_fail_fast(found, now))
     if following:
@@ -47,19 +63,19 @@ def _following(tx: Tx, build_id: int, found: Sequence[Job], now: datetime) -> li
     if ready:
         row = builds.get(tx, build_id)
         for job in ready:
-            following.extend(_start(tx, row, job, found, now))
+            following.extend(_start(tx, row, job, found, now, touched))
         return following
     return list(_within_limits(tx, found))
 
 
-def _start(tx: Tx, row: BuildRow, job: Job, found: Sequence[Job], now: datetime) -> list[Change]:
+def _start(tx: Tx, row: BuildRow, job: Job, found: Sequence[Job], now: datetime, touched: set[int]) -> list[Change]:
     """Put the real jobs in the place of one that waited for its needs."""
     plan = plans.get(tx, row.plan)
     cause = f"{', '.join(job.needs)} ended"
     new = unfold.ready(tx, row, plan, unfold.planned(plan, job.key), found, job.position, now)
     if job.attempts or sum(other.key == job.key for other in found) > 1:
         new = [unfold.again(job, new)]
-    first, *rest = [concurrency.enter_job(tx, row, each, now) for each in new]
+    first, *rest = [concurrency.enter_job(tx, row, each, now, touched) for each in new]
     following: list[Change] = [FillJob(job.id, first, cause)]
     following.extend(AddJob(row.id, row.repository_id, other, cause) for other in rest)
     following.append(_tell(_kind(first), row.repository_id, row.id, job.id, now, first.reason or cause))

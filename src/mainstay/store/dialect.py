@@ -68,6 +68,11 @@ def for_update(tx: Tx, query: S, of: Table | Sequence[Table] | None = None) -> S
     return query if tx.kind == "sqlite" else query.with_for_update(of=of)
 
 
+def for_no_key_update(tx: Tx, query: S) -> S:
+    """The same, but rows that only refer to the locked ones may be written meanwhile."""
+    return query if tx.kind == "sqlite" else query.with_for_update(key_share=True)
+
+
 def for_update_skip_locked(tx: Tx, query: S, of: Table | Sequence[Table] | None = None) -> S:
     """The same, but rows that another transaction has locked are passed over instead of waited for."""
     return query if tx.kind == "sqlite" else query.with_for_update(of=of, skip_locked=True)

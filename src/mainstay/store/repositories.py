@@ -10,7 +10,7 @@ from mainstay.model.errors import Conflict, NotFound
 from mainstay.model.repository import Commit, CommitPolicy, Push, RefMove, Repository
 from mainstay.store import secrets, variables
 from mainstay.store.database import Tx
-from mainstay.store.dialect import for_update, insert_ignore, upsert
+from mainstay.store.dialect import for_no_key_update, insert_ignore, upsert
 from mainstay.store.schema import commits, pushes, refs, repositories
 
 
@@ -133,8 +133,8 @@ def set_default_ref(tx: Tx, repository_id: int, ref: str) -> Repository:
 
 
 def lock(tx: Tx, repository_id: int) -> None:
-    """Let nobody else store pushes of this repository until the transaction ends."""
-    tx.conn.execute(for_update(tx, select(repositories.c.id).where(repositories.c.id == repository_id)))
+    """Let nobody else store pushes of this repository, or come into its groups, until the transaction ends."""
+    tx.conn.execute(for_no_key_update(tx, select(repositories.c.id).where(repositories.c.id == repository_id)))
 
 
 def sealed_key(tx: Tx, repository_id: int) -> bytes | None:
