@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mainstay.model.repository import Repository
 from mainstay.web.hooks import place_of
 from tests.web.conftest import Site, serve
 
@@ -24,10 +25,10 @@ def site(tmp_path: Path, database_url: str) -> Iterator[Site]:
 def looked_at(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
 
-    async def look(name: str, noticed_by: str = "webhook") -> None:
-        found.append(name)
+    def notice(repository: Repository, _: str) -> None:
+        found.append(repository.name)
 
-    monkeypatch.setattr(site.engine, "look", look)
+    monkeypatch.setattr(site.engine, "notice", notice)
     site.fill(lambda f: (f.repository("demo", "git@git.example.org:team/demo.git"), f.repository("other", "/srv/x")))
     return found
 
@@ -58,7 +59,7 @@ def test_a_repository_with_a_secret_of_its_own_hears_only_what_it_signs(site: Si
         (made["secret"].encode(), "/hooks/github", 202),
         (made["secret"].encode(), "/hooks/generic?repository=demo", 202),
         (b"guessed", "/hooks/gitea", 401),
-        (made["secret"].encode(), "/hooks/generic?repository=other", 202),  # which has none, and needs none
+        (made["secret"].encode(), "/hooks/generic?repository=other", 401),  # which has none that could fit
     ):
         looked_at.clear()
         signature = "sha256=" + hmac.new(secret, BODY, hashlib.sha256).hexdigest()
@@ -82,15 +83,30 @@ def test_a_paused_repository_is_not_looked_at(site: Site, looked_at: list[str]) 
     assert looked_at == ["demo"]
 
 
-def test_what_is_not_watched_or_cannot_be_read_is_refused(site: Site, looked_at: list[str]) -> None:
-    assert (
-        send(site, b'{"repository": {"clone_url": "https://evil.example/x"}}', None, "/hooks/gitea").status_code == 422
-    )
+def test_what_cannot_be_read_is_refused(site: Site, looked_at: list[str]) -> None:
     assert send(site, b"[]", None, "/hooks/gitea").status_code == 422
     assert send(site, b"{", None, "/hooks/gitea").status_code == 422
     assert send(site, BODY, None, "/hooks/nonsense").status_code == 404
     assert send(site, b" " * (9 << 20), None, "/hooks/gitea").status_code == 413
     assert looked_at == []
+
+
+def test_no_webhook_tells_a_stranger_what_is_watched(site: Site, looked_at: list[str]) -> None:
+    site.api("POST", "/repositories/demo/webhook")  # has a secret of its own, `other` has none, `missing` is none
+    for forge, signature, status in (
+        ("gitea", None, 202),
+        ("gitea", "sha256=" + "0" * 64, 401),
+        ("github", None, 401),
+        ("github", "sha256=" + "0" * 64, 401),
+    ):
+        answers = [
+            send(site, BODY, signature, f"/hooks/{forge}?repository={name}") for name in ("demo", "other", "missing")
+        ]
+        assert {each.status_code for each in answers} == {status}
+        assert len({each.text for each in answers}) == 1
+    assert looked_at == ["other"]
+    good = "sha256=" + hmac.new(b"s3cret", BODY, hashlib.sha256).hexdigest()
+    assert send(site, BODY, good, "/hooks/github?repository=missing").status_code == 422  # who knows it is told
 
 
 @pytest.mark.parametrize(

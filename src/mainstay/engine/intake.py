@@ -130,11 +130,15 @@ class Intake:
         watched.asked.set()
         await done
 
-    def _noticed(self, repository_id: int) -> None:
+    def notice(self, repository_id: int, noticed_by: str) -> None:
+        """Look at a repository soon; nobody waits for it."""
         watched = self._watched.get(repository_id)
         if watched is not None:
-            watched.noticed_by = "watch"
+            watched.noticed_by = noticed_by
             watched.asked.set()
+
+    def _noticed(self, repository_id: int) -> None:
+        self.notice(repository_id, "watch")
 
     async def _follow(self, watched: _Watched) -> None:
         """The life of one watcher: look, then wait for a notice or the next poll."""

@@ -263,6 +263,10 @@ class Engine:
         repository = await self.repositories.by_name(name)
         await self.intake.look(repository.id, noticed_by)
 
+    def notice(self, repository: Repository, noticed_by: str) -> None:
+        """The same without waiting for it; on a server that does not watch it nothing happens."""
+        self.intake.notice(repository.id, noticed_by)
+
     async def pushed(self, repository_id: int) -> None:
         """Somebody pushed to our own git server; returns when the push is stored."""
         await self.intake.look(repository_id, "git")

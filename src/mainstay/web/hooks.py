@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,52 +17,56 @@ from mainstay.web import bodies
 from mainstay.web.options import Site, site_of
 from mainstay.web.problems import decoded
 
+log = logging.getLogger(__name__)
+
 HOOK_BYTES = 8 << 20
 FORGES = ("github", "gitea", "forgejo", "gogs", "gitlab", "bitbucket", "generic")
+SIGNATURES = (
+    "x-hub-signature-256", "x-hub-signature", "x-gitea-signature", "x-gogs-signature", "x-mainstay-signature",
+    "x-gitlab-token",
+)  # fmt: skip
+"""Headers by which forges show that they know a secret."""
 URL_KEYS = ("clone_url", "ssh_url", "html_url", "git_url", "git_http_url", "git_ssh_url", "http_url", "url", "web_url")
 
 
 async def receive(request: Request) -> Response:
-    """Take a notification and look at the repositories it names; 202 says that we look."""
+    """Take a notification and look at the repositories it names; 202 says that we do if we know them."""
     forge = request.path_params["forge"]
     if forge not in FORGES:
         raise NotFound(f"there are no webhooks for {forge[:40]!r}; there are {', '.join(FORGES)}")
     site = site_of(request)
     body = await bodies.whole(request, HOOK_BYTES)
+    said = decoded(body or b"{}", dict[str, Any], "the webhook")
     watched = await site.engine.db.read(repositories.all_of)
-    named = await _named_truly(request, site, forge, body, watched)
-    for repository in named:
+    for repository in await _meant(request, site, forge, body, _named(request, said, watched)):
         if repository.paused_at is None:
-            await site.engine.look(repository.name)
+            site.engine.notice(repository, "webhook")  # not waited for: how long it takes would tell as much
     return Response(status_code=202)
 
 
-async def _named_truly(
-    request: Request, site: Site, forge: str, body: bytes, watched: list[Repository]
-) -> list[Repository]:
-    """The repositories that it names and whose secret it knows: their own, else the one that is set for the forge.
+async def _meant(request: Request, site: Site, forge: str, body: bytes, named: list[Repository]) -> list[Repository]:
+    """Those that it may make us look at: it is signed with their own secret, else with the one set for the forge.
 
-    Raises NotSignedIn, and BadInput for what cannot be read or names nothing.
+    Where none is set an unsigned one is taken too, and answered the same whatever it names: strangers learn no names.
+    Raises NotSignedIn, and BadInput when somebody who knows the secret names nothing that is watched.
     """
     for_all = site.options.hook_secrets.get(forge)
-    known = for_all is None or signed(request, body, for_all)
-    refusal = NotSignedIn(
-        f"the signature of this webhook does not fit the secret of its repository, or that for {forge}; a new one is "
-        "made in the repository's settings"
-    )
-    try:
-        named = _named(request, decoded(body or b"{}", dict[str, Any], "the webhook"), watched)
-    except BadInput:
-        if known:
-            raise
-        raise refusal from None  # a stranger does not learn what is watched
+    by_server = for_all is not None and signed(request, body, for_all)
+    unsigned = for_all is None and not any(header in request.headers for header in SIGNATURES)
     allowed = []
     for repository in named:
         own = await site.engine.secrets.webhook_secret(repository.id)
-        if known if own is None else signed(request, body, own):
+        if (by_server or unsigned) if own is None else signed(request, body, own):
             allowed.append(repository)
-    if not allowed:
-        raise refusal
+    if not allowed and unsigned:
+        log.info("A webhook of %s without a signature named no repository that listens to such", forge)
+    elif not allowed and by_server and not named:
+        raise BadInput("no watched repository has the address in this webhook; add ?repository=NAME to its URL")
+    elif not allowed:
+        raise NotSignedIn(
+            f"the signature of this webhook fits neither a secret of a repository that it names nor that for {forge}; "
+            "a new one is made in the repository's settings"
+        )
     return allowed
 
 
@@ -96,8 +101,6 @@ def _named(request: Request, body: dict[str, Any], watched: list[Repository]) ->
     else:
         places = {place for url in _urls(body) if (place := place_of(url))}
         found = [each for each in watched if each.url and place_of(each.url) in places]
-    if not found:
-        raise BadInput("no watched repository has the address in this webhook; add ?repository=NAME to its URL")
     return found
 
 
