@@ -5,6 +5,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
+from sqlalchemy import func, select
 
 from mainstay.engine.openid import OpenId, Provider
 from mainstay.flow.openid import mapping_of
+from mainstay.flow.throttle import Allowance
 from mainstay.model.errors import Unavailable
 from mainstay.store import people
+from mainstay.store.database import Tx
+from mainstay.store.schema import tokens
 from mainstay.store.seal import Seal
 from tests.web.conftest import Site, serve
 
@@ -209,3 +214,29 @@ def test_a_provider_that_is_away_is_not_asked_by_everybody(site: Site, monkeypat
     assert site.engine.openid is not None
     monkeypatch.setattr("mainstay.engine.openid.DOWN_S", 0.0)
     assert site.client.get("/sign-in/openid", follow_redirects=False).status_code == 303
+
+
+def test_going_to_the_provider_costs_no_row_and_made_up_answers_are_slowed_down(
+    site: Site, provider: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows(tx: Tx) -> int:
+        return int(tx.conn.execute(select(func.count()).select_from(tokens)).scalar_one())
+
+    before = site.do(site.engine.db.read, rows)
+    late = begin(site, provider)
+    site.clock.at += timedelta(minutes=11)
+    assert finish(site, late).status_code == 401  # too old
+    for _ in range(5):
+        begin(site, provider)
+    assert site.do(site.engine.db.read, rows) == before
+    monkeypatch.setattr("mainstay.flow.throttle.ADDRESS", Allowance(3, 300.0))
+    asked = 0
+    for _ in range(5):
+        answer = begin(site, provider)
+        del provider.codes[answer["code"]]
+        asked += "refused this sign-in" in finish(site, answer).text
+    assert asked == 3
+    assert "too many sign-ins" in finish(site, begin(site, provider)).text
+    site.clock.at += timedelta(minutes=6)
+    assert finish(site, begin(site, provider)).status_code == 303
+    assert finish(site, begin(site, provider)).status_code == 303  # counted anew after one that went well

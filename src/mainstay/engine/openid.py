@@ -14,10 +14,11 @@ import urllib3
 
 from mainstay.engine.clock import Clock
 from mainstay.engine.signing_in import SignedIn
+from mainstay.flow import throttle
 from mainstay.flow.openid import Known, Mapped, believed, roles_by
 from mainstay.model.errors import NotAllowed, NotFound, Unavailable
 from mainstay.model.person import Actor, Person, Role
-from mainstay.store import audit, people, repositories, sessions, tokens
+from mainstay.store import audit, people, repositories, sessions, throttles, tokens
 from mainstay.store.database import Database, Tx
 from mainstay.store.seal import CannotOpen, Seal
 from mainstay.store.sessions import Opener
@@ -55,6 +56,8 @@ class _Going(msgspec.Struct, frozen=True):
     nonce: str
     verifier: str
     back: str
+    until: float
+    """Seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,7 @@ class Provider:
         async with self._asking:
             description = await self._described_again()
         state, nonce, verifier = tokens.new_token("openid"), secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        now = self._clock.now()
-        await self._database.write(_remember, state, now)
+        until = (self._clock.now() + timedelta(minutes=MINUTES)).timestamp()
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         has_groups = "groups" in description.get("scopes_supported", ())
         asked = {
@@ -100,7 +102,7 @@ class Provider:
             "code_challenge_method": "S256",
         }
         place = str(description["authorization_endpoint"])
-        going = msgspec.json.encode(_Going(state, nonce, verifier, back))
+        going = msgspec.json.encode(_Going(state, nonce, verifier, back, until))
         kept = base64.urlsafe_b64encode(self._seal.seal(going, "OpenID sign-in")).decode()
         return Begun(f"{place}{'&' if urlsplit(place).query else '?'}{urlencode(asked)}", kept)
 
@@ -109,7 +111,8 @@ class Provider:
         going = self._opened(kept)
         if going is None or not secrets.compare_digest(going.state.encode(), state.encode()):
             raise NotAllowed("this answer belongs to another sign-in, or came too late; sign in again")
-        if not await self._database.write(_used, state, self._clock.now()):
+        network = throttle.network_of(opener.address)
+        if not await self._database.write(_used, going, network, self._clock.now()):
             raise NotAllowed("this sign-in was finished before, or came too late; sign in again")
         async with self._turns:
             claims = await asyncio.to_thread(self._claims, code, going.verifier, redirect)
@@ -124,6 +127,7 @@ class Provider:
         )
         signed = SignedIn(tokens.new_token("session"))
         await self._database.write(_let_in, self.settings, known, signed.session, opener, self._clock.now())
+        await self._database.write(throttles.forget, [_counted_by(network)])
         return signed, going.back
 
     async def _described_again(self) -> dict[str, Any]:
@@ -217,13 +221,24 @@ class Provider:
             raise Unavailable(f"the identity provider at {where} answered with something that is not JSON") from error
 
 
-def _remember(tx: Tx, state: str, now: datetime) -> None:
-    tokens.add(tx, "openid", "sign-in", state, now, now + timedelta(minutes=MINUTES))
+def _used(tx: Tx, going: _Going, network: str, now: datetime) -> bool:
+    """Whether this sign-in was not finished before and is not too old; now it is finished.
+
+    Before the provider is asked: who sends made-up codes has it asked ever more seldom. Raises NotAllowed.
+    """
+    if now.timestamp() > going.until:
+        return False
+    key = _counted_by(network)
+    count, last = throttles.counted(tx, [key]).get(key, (0, now))
+    wait = throttle.wait_s(throttle.ADDRESS, count, (now - last).total_seconds())
+    if wait > 0:
+        raise NotAllowed(f"too many sign-ins from here came to nothing; try again in {wait:.0f} s")
+    throttles.count(tx, {key: count + 1}, now)
+    return tokens.first_use(tx, "openid", going.state, now, now + timedelta(minutes=MINUTES))
 
 
-def _used(tx: Tx, state: str, now: datetime) -> bool:
-    """Whether this sign-in was begun here and not finished yet; now it is."""
-    return tokens.use(tx, state, "openid", now) is not None
+def _counted_by(network: str) -> str:
+    return f"openid {network}"
 
 
 def _let_in(tx: Tx, settings: OpenId, known: Known, session: str, opener: Opener, now: datetime) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, insert, or_, select, update
 
 from mainstay.model.person import Scope, Token
 from mainstay.store.database import Tx
+from mainstay.store.dialect import insert_ignore
 from mainstay.store.schema import tokens
 
 
@@ -77,6 +78,12 @@ def use(tx: Tx, token: str, kind: str, now: datetime) -> Any:
         .returning(tokens.c.id, tokens.c.name, tokens.c.person_id)
     )
     return tx.conn.execute(used).first()
+
+
+def first_use(tx: Tx, kind: str, token: str, now: datetime, until: datetime) -> bool:
+    """Take a token that carries its own proof and is good once: False when it was taken before `until`."""
+    row = {"kind": kind, "name": "used", "hash": hash_of(token), "created_at": now, "expires_at": until}
+    return tx.conn.execute(insert_ignore(tx, tokens).values(**row, revoked_at=now)).rowcount == 1
 
 
 def touch(tx: Tx, token_id: int, now: datetime) -> None:
