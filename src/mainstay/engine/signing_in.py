@@ -57,6 +57,13 @@ class SigningIn:
         await self._database.write(_succeeded, name, tried, signed, opener, self._clock.now())
         return signed
 
+    async def invited(self, link: str) -> str | None:
+        """For whom a link was made; None: it is the operator's, or leads nowhere (any more)."""
+        if not link.startswith("mst_signin_") or len(link) > 200:
+            return None
+        row = await self._database.read(tokens.find, link, self._clock.now())
+        return None if row is None or row.kind != "signin" or row.person_id is None else str(row.name)
+
     async def by_link(self, link: str, opener: Opener) -> str | None:
         """The session that a sign-in link gives; None when it was used before or is too old."""
         if not link.startswith("mst_signin_") or len(link) > 200:

@@ -23,10 +23,23 @@ WRONG_TOKEN = "This token is not known. An API token is needed, the one that cli
 
 
 async def sign_in(request: Request) -> Response:
-    """The form, or with `?code=` the use of a link that was printed on the server's terminal or made for a person."""
+    """The form, or with `?code=` what a link that was printed on the server's terminal or made for a person leads to.
+
+    The operator's signs in at once. A person's comes by mail or chat, where programs open it before she does: for them
+    it is a page with a button.
+    """
     code = request.query_params.get("code")
     if code is None:
         return form(request, None)
+    name = await site_of(request).engine.signing_in.invited(code)
+    if name is None:
+        return await _by_link(request, code)
+    words, _ = speak(request)
+    return render(request, "invited.html", None, title=words.plain("Sign in"), name=name, code=code)
+
+
+async def _by_link(request: Request, code: str) -> Response:
+    """Use a link up."""
     signing_in = site_of(request).engine.signing_in
     session = await signing_in.by_link(code, opener_of(request))
     if session is None:
@@ -58,9 +71,11 @@ def form(request: Request, problem: str | None, status: int | None = None, **val
 
 
 async def signed_in(request: Request) -> Response:
-    """Take the name and password, or the token, of the form and open a session."""
+    """Take the name and password, the token, or the link's code, of the form and open a session."""
     check_origin(request)
     fields = await bodies.form(request)
+    if fields.get("code"):
+        return await _by_link(request, fields["code"])
     signing_in = site_of(request).engine.signing_in
     response = back_to(fields, "/")
     if fields.get("token"):
