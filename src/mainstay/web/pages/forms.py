@@ -53,36 +53,35 @@ class Forms:
 
     def span(self, seconds: float | None) -> str:
         """ "1 min 12 s"."""
-        return "" if seconds is None else duration(seconds)
+        return "" if seconds is None else duration(seconds, self.words)
 
     def between(self, start: datetime | None, end: datetime | None) -> str:
         """The span between two moments; up to now while there is no end."""
-        return "" if start is None else duration(((end or self.now) - start).total_seconds())
+        return "" if start is None else duration(((end or self.now) - start).total_seconds(), self.words)
+
+    def size(self, count: int) -> str:
+        """Bytes for people: "812 bytes", "0.4 MB", "200 MB"."""
+        if count < 10_000:
+            return self.words.plain("{n} bytes", n=count)
+        mega = count / 1_000_000
+        return f"{mega:.1f} MB" if mega < 100 else f"{mega:.0f} MB"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float, words: Words) -> str:
     """A span with at most two units: "12 ms", "0.3 s", "12 s", "1 min 12 s", "2 h 5 min"."""
     seconds = max(0.0, seconds)
     if seconds < 0.1:
-        return f"{round(seconds * 1000)} ms"
+        return words.plain("{n} ms", n=round(seconds * 1000))
     if seconds < 10:
-        return f"{seconds:.1f} s"
+        return words.plain("{n} s", n=f"{seconds:.1f}")
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return words.plain("{n} s", n=whole)
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
+        return words.plain("{n} min {m} s", n=whole // 60, m=whole % 60)
     if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def size(count: int) -> str:
-    """Bytes for people: "812 bytes", "0.4 MB", "200 MB"."""
-    if count < 10_000:
-        return f"{count} bytes"
-    mega = count / 1_000_000
-    return f"{mega:.1f} MB" if mega < 100 else f"{mega:.0f} MB"
+        return words.plain("{n} h {m} min", n=whole // 3600, m=whole % 3600 // 60)
+    return words.plain("{n} d {m} h", n=whole // 86400, m=whole % 86400 // 3600)
 
 
 @lru_cache(maxsize=512)

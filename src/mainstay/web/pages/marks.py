@@ -6,7 +6,7 @@ from urllib.parse import quote
 from mainstay.store.views.queue import Held
 from mainstay.store.views.tests import Outcome
 from mainstay.web.listing import CommitLine, Line
-from mainstay.web.pages.forms import Forms, duration
+from mainstay.web.pages.forms import Forms
 from mainstay.web.pages.strip import Mark
 
 OUTCOMES = {"passed": "passed", "failed": "failed", "error": "failed", "skipped": "skipped"}
@@ -26,7 +26,12 @@ def _of_commit(line: CommitLine, repository: str, forms: Forms) -> Mark:
     subject = line.commit.subject[:80] if line.commit else ""
     one = len(line.builds) == 1
     href = f"/builds/{line.builds[0].head.id}" if one else f"/repositories/{repository}/commits/{line.sha}"
-    parts = [line.sha[:8], forms.words.plain(line.state.value), _span(line.seconds), forms.relative(line.tested.at)]
+    parts = [
+        line.sha[:8],
+        forms.words.plain(line.state.value),
+        forms.span(line.seconds),
+        forms.relative(line.tested.at),
+    ]
     return Mark(
         line.state.value, line.seconds, href, " ".join(filter(None, parts)) + (f": {subject}" if subject else "")
     )
@@ -39,7 +44,9 @@ def of_builds(lines: Sequence[Line], forms: Forms) -> list[Mark]:
             line.state.value,
             line.seconds,
             f"/builds/{line.head.id}",
-            " ".join(filter(None, (f"#{line.head.number}", forms.words.plain(line.state.value), _span(line.seconds)))),
+            " ".join(
+                filter(None, (f"#{line.head.number}", forms.words.plain(line.state.value), forms.span(line.seconds)))
+            ),
         )
         for line in lines
     ]
@@ -51,7 +58,7 @@ def of_attempts(held: Sequence[Held], forms: Forms) -> list[Mark]:
     for each in held:
         seconds = (each.finished_at - each.started_at).total_seconds() if each.finished_at and each.started_at else None
         state = forms.words.plain(each.state.value.replace("_", " "))
-        title = f"{each.repository}#{each.build_number} {each.job}: {state} {_span(seconds)}".strip()
+        title = f"{each.repository}#{each.build_number} {each.job}: {state} {forms.span(seconds)}".strip()
         marks.append(Mark(each.state.value, seconds, f"/jobs/{each.job_id}/attempts/{each.number}", title))
     return marks
 
@@ -63,14 +70,10 @@ def of_outcomes(found: Sequence[Outcome], forms: Forms) -> list[Mark]:
             state_of_outcome(each.outcome),
             each.duration_s,
             f"/jobs/{each.job_id}/attempts/{each.attempt}",
-            f"#{each.build_number} {each.commit[:8]} {forms.words.plain(each.outcome)} {_span(each.duration_s)}",
+            f"#{each.build_number} {each.commit[:8]} {forms.words.plain(each.outcome)} {forms.span(each.duration_s)}",
         )
         for each in found
     ]
-
-
-def _span(seconds: float | None) -> str:
-    return "" if seconds is None else duration(seconds)
 
 
 def path_of(repository: str, *more: str) -> str:

@@ -69,7 +69,7 @@ def environment() -> Environment:
         auto_reload=False,
         finalize=_printable,
     )
-    made.filters.update(branch=forms.branch, sha=forms.sha, shown=forms.shown, size=forms.size)
+    made.filters.update(branch=forms.branch, sha=forms.sha, shown=forms.shown)
     made.globals.update(strip=strip, asset=asset_path, version=__version__, languages=LANGUAGES, themes=THEMES)
     return made
 
