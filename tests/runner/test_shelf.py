@@ -1,6 +1,7 @@
 """Artifacts of other jobs and caches: `actions/download-artifact`, `actions/cache`."""
 
 import io
+import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from mainstay.model.plan import Service, Step
 from mainstay.runner.pack import choose, pack, unpack
 from mainstay.runner.unpack import BadBundle, Into, parts_of, unpack_zip
+from mainstay.runner.zstd import ZstdFile
 from tests.runner.bench import Bench
 
 
@@ -145,6 +147,19 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_names_that_lead_out_are_refused(name: str) -> None:
     with pytest.raises(BadBundle):
         parts_of(name)
+
+
+def test_a_cache_whose_names_are_endless_fills_no_memory(tmp_path: Path) -> None:
+    for kind in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
+        entry = tarfile.TarInfo("work/x")
+        entry.type, entry.size = kind, 1 << 33
+        bundle = tmp_path / "c.tar.zst"
+        with bundle.open("wb") as file, ZstdFile(file, "w", level=1) as packed:
+            packed.write(entry.tobuf(tarfile.GNU_FORMAT))
+            for _ in range(4):
+                packed.write(bytes(1 << 20))
+        with pytest.raises(BadBundle, match=f"a header of {1 << 33} bytes"):
+            unpack(bundle, {"work": tmp_path}, go_on)
 
 
 CACHE = "actions/cache@v4"

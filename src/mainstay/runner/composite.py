@@ -1,10 +1,12 @@
 """Local composite actions (`uses: ./folder`): found in the work tree, read, and given inputs of their own."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mainstay.model.plan import Json
+from mainstay.runner import below
 from mainstay.runner.actions.call import ActionFailed
 from mainstay.runner.rendering import Rendering
 from mainstay.runner.situation import Situation
@@ -49,8 +51,12 @@ def open_action(
         path = (folder / name).resolve()
         if not path.is_file() or not path.is_relative_to(top):
             continue
-        with path.open("rb") as file:
-            action = read_action(str(path.relative_to(top)), file.read(MAX_BYTES))
+        try:
+            with below.opened(top, path) as fd, os.fdopen(os.dup(fd), "rb") as file:
+                data = file.read(MAX_BYTES)
+        except OSError as error:
+            raise ActionFailed(f"{uses}/{name} cannot be read: {error.strerror}") from None
+        action = read_action(str(path.relative_to(top)), data)
         errors = [str(problem) for problem in action.problems if problem.severity == "error"]
         if errors:
             raise ActionFailed("\n".join(errors[:5]))

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mainstay.model.errors import BadInput
+from mainstay.runner import below
 from mainstay.workflow.globs import select_files
 
 FOLLOW = "--follow-symbolic-links"
@@ -16,8 +18,11 @@ def hash_files(workspace: Path, patterns: tuple[str, ...]) -> str:
     whole = hashlib.sha256()
     chosen = select_files(wanted, files_below(workspace), str(workspace))
     for path in chosen:
-        with (workspace / path).open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with below.opened(workspace, workspace / path) as fd, os.fdopen(os.dup(fd), "rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise BadInput(f"hashFiles: {path[:200]} cannot be read: {error.strerror}") from None
     return whole.hexdigest() if chosen else ""
 
 

@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from mainstay.runner.below import opened
 from mainstay.runner.unpack import BadBundle, Into, parts_of
 from mainstay.runner.zstd import ZstdError, ZstdFile
 from mainstay.workflow.globs import select_files
@@ -18,6 +19,17 @@ FORMAT = "tar+zstd 1"
 MAX_PACKED = 2 << 30
 MAX_UNPACKED = 16 << 30
 MAX_ENTRIES = 1_000_000
+MAX_NAMES = 1 << 20
+"""Bytes of a header that holds an entry's long name and the like."""
+NAMES = frozenset(
+    (
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    )
+)
 LEVEL = 3
 SIGNS = frozenset("*?[")
 
@@ -75,7 +87,7 @@ def pack(roots: Mapping[str, Path], chosen: Sequence[Place], target: Path, check
     ):
         for name, parts in chosen:
             check()
-            left -= _add(archive, "/".join((name, *parts)), roots[name].joinpath(*parts), left)
+            left -= _add(archive, "/".join((name, *parts)), roots[name], roots[name].joinpath(*parts), left)
             _forget(archive)
             if file.tell() > MAX_PACKED:
                 raise BadBundle(f"it is larger than {MAX_PACKED >> 30} GiB, the limit of one cache")
@@ -90,7 +102,7 @@ def _forget(archive: tarfile.TarFile) -> None:
     vars(archive)["members"].clear()
 
 
-def _add(archive: tarfile.TarFile, name: str, path: Path, left: int) -> int:
+def _add(archive: tarfile.TarFile, name: str, root: Path, path: Path, left: int) -> int:
     """Put one thing in; how large it is."""
     entry = tarfile.TarInfo(name)
     try:
@@ -103,16 +115,15 @@ def _add(archive: tarfile.TarFile, name: str, path: Path, left: int) -> int:
         elif not stat.S_ISREG(known.st_mode):
             return 0
         else:
-            return _add_file(archive, entry, path, left)
+            return _add_file(archive, entry, root, path, left)
     except FileNotFoundError:
         return 0
     archive.addfile(entry)
     return 0
 
 
-def _add_file(archive: tarfile.TarFile, entry: tarfile.TarInfo, path: Path, left: int) -> int:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
+def _add_file(archive: tarfile.TarFile, entry: tarfile.TarInfo, root: Path, path: Path, left: int) -> int:
+    with opened(root, path) as fd, os.fdopen(os.dup(fd), "rb") as file:
         entry.size = os.fstat(fd).st_size
         if entry.size > left:
             raise BadBundle(f"its files are larger than {MAX_UNPACKED >> 30} GiB together, the limit")
@@ -129,7 +140,7 @@ def unpack(source: Path, roots: Mapping[str, Path], check: Callable[[], None]) -
     left = MAX_UNPACKED
     into = {name: Into(root) for name, root in roots.items()}
     try:
-        with ZstdFile(source) as packed, tarfile.open(fileobj=packed, mode="r|") as archive:
+        with ZstdFile(source) as packed, tarfile.open(fileobj=packed, mode="r|", tarinfo=_Entry) as archive:
             while (entry := archive.next()) is not None:
                 check()
                 _forget(archive)
@@ -149,6 +160,15 @@ def unpack(source: Path, roots: Mapping[str, Path], check: Callable[[], None]) -
         for each in into.values():
             each.close()
     return count - links, links
+
+
+class _Entry(tarfile.TarInfo):
+    """An entry whose names are of a bounded size: `tarfile` reads them into memory as large as they say they are."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in NAMES and self.size > MAX_NAMES:
+            raise BadBundle(f"it holds a header of {self.size} bytes; at most {MAX_NAMES} are read")
+        return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
 
 
 class _LeadsOut(Exception):

@@ -1,14 +1,13 @@
 """What a job's report files say (`reports:`), when its steps have run: tests of JUnit XML, coverage as an artifact."""
 
 import os
-import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from mainstay.model.errors import MainstayError
 from mainstay.model.job import Annotation
-from mainstay.runner import junit
+from mainstay.runner import below, junit
 from mainstay.runner.hashing import files_below
 from mainstay.runner.steps import Site
 from mainstay.wire.runner import TestReport
@@ -62,7 +61,7 @@ def _nothing(what: str, patterns: tuple[str, ...]) -> str:
 def _zip(work: Path, files: tuple[str, ...], target: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as bundle:
         for path in files:
-            bundle.write(work / path, path)
+            below.into_zip(bundle, work, work / path, path)
 
 
 def _junit(work: Path, patterns: tuple[str, ...]) -> tuple[tuple[TestReport, ...], list[Annotation]]:
@@ -75,7 +74,7 @@ def _junit(work: Path, patterns: tuple[str, ...]) -> tuple[tuple[TestReport, ...
     left = MAX_TEXT
     for name in files:
         try:
-            for report in _read(work / name):
+            for report in _read(work, work / name):
                 left -= sum(len(text) for text in (report.message, report.trace, report.output) if text)
                 found.append(report if left > 0 else _bare(report))
                 if len(found) > junit.MAX_TESTS:
@@ -93,12 +92,9 @@ def _unreadable(name: str, why: str, line: int | None = None) -> Annotation:
     return Annotation("warning", f"the report {shown} cannot be read: {why}", title=TITLE, path=shown, line=line)
 
 
-def _read(path: Path) -> Iterator[TestReport]:
+def _read(work: Path, path: Path) -> Iterator[TestReport]:
     """The tests up to its end or to a mistake: what could be read before that did run."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise junit.BadReport("it is not a plain file")
+    with below.opened(work, path) as fd, os.fdopen(os.dup(fd), "rb") as file:
         yield from junit.read(file)
 
 

@@ -5,6 +5,7 @@ import re
 import zipfile
 from pathlib import Path
 
+from mainstay.runner import below
 from mainstay.runner.actions.call import ActionFailed, Call
 from mainstay.runner.hashing import files_below
 from mainstay.workflow.globs import GlobError, select_files
@@ -28,12 +29,13 @@ async def upload(call: Call) -> None:
     if not patterns.strip():
         raise ActionFailed("the input path is missing: which files are to be kept?")
     hidden = call.flag("include-hidden-files", default=False)
-    root, chosen, left_out = await call.machine.threads.run(_choose, call.place.work, patterns, hidden)
+    work = call.place.work
+    root, chosen, left_out = await call.machine.threads.run(_choose, work, patterns, hidden)
     if not chosen:
         _nothing(call, patterns, left_out)
         return
     level, days = _number(call, "compression-level", 6), _number(call, "retention-days", 0)
-    await call.keep(name, lambda target: _zip(root, chosen, target, min(level, 9)), days or None)
+    await call.keep(name, lambda target: _zip(work, root, chosen, target, min(level, 9)), days or None)
     if odd := sum(UNDECODED.search(path) is not None for path in chosen):
         call.warn(f"{odd} files have names that are not UTF-8; in the artifact {name} such bytes are written as %XX")
     await call.say(f"{len(chosen)} file{'s' if len(chosen) > 1 else ''} kept as the artifact {name}")
@@ -74,16 +76,16 @@ def _choose(work: Path, patterns: str, hidden: bool) -> tuple[Path, list[str], i
     return work / common, [os.path.relpath(path, common or ".") for path in files], len(chosen) - len(files)
 
 
-def _zip(root: Path, files: list[str], target: Path, level: int) -> None:
+def _zip(work: Path, root: Path, files: list[str], target: Path, level: int) -> None:
     """Write the bundle. A file that changes or vanishes meanwhile is taken as it is found."""
     method = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
     size = 0
     with zipfile.ZipFile(target, "w", method, compresslevel=level or None, strict_timestamps=False) as bundle:
         for path in files:
             try:
-                size += (root / path).stat().st_size
+                name = UNDECODED.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", path)
+                size += below.into_zip(bundle, work, root / path, name)
                 if size > MAX_BYTES:
                     raise ActionFailed(f"the artifact has more than {MAX_BYTES >> 30} GiB, the limit")
-                bundle.write(root / path, UNDECODED.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", path))
-            except FileNotFoundError:
+            except (FileNotFoundError, below.Elsewhere):
                 continue

@@ -1,7 +1,6 @@
 """`actions/checkout`: the tested commit is in the work tree already; other refs and folders are made from it."""
 
 import re
-import shutil
 from pathlib import Path
 
 from mainstay.runner.actions.call import ActionFailed, Call
@@ -22,7 +21,7 @@ async def checkout(call: Call) -> None:
             "clone another one with git in a run step"
         )
     folder = _folder(call)
-    if folder != call.place.work:
+    if folder != call.place.work.resolve():
         await _copy(call, folder)
     await _ref(call, folder)
     await _extras(call, folder)
@@ -34,7 +33,7 @@ async def checkout(call: Call) -> None:
 
 def _folder(call: Call) -> Path:
     path = call.input("path")
-    folder = (call.place.work / path).resolve() if path else call.place.work
+    folder = (call.place.work / path).resolve()
     if not folder.is_relative_to(call.place.work.resolve()):
         raise ActionFailed(f"the path {path!r} leads out of the work tree")
     return folder
@@ -42,8 +41,8 @@ def _folder(call: Call) -> Path:
 
 async def _copy(call: Call, folder: Path) -> None:
     """A second work tree inside the first, with the same objects."""
-    if folder.exists():
-        shutil.rmtree(folder)
+    # By a program of the job: it can delete no more than that.
+    await call.programs.run(["rm", "-rf", "--", str(folder)])
     code = await call.programs.run(
         ["git", *QUIET, "clone", "--quiet", "--shared", "--no-checkout", str(call.place.work), str(folder)]
     )

@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+from mainstay.runner import below
 from mainstay.runner.actions.call import ActionFailed, Call
 from mainstay.runner.hashing import files_below
 from mainstay.workflow.globs import GlobError, select_files
@@ -42,4 +43,4 @@ def _choose(work: Path, patterns: tuple[str, ...]) -> tuple[str, ...]:
 def _zip(work: Path, files: tuple[str, ...], target: Path) -> None:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as bundle:
         for path in files:
-            bundle.write(work / path, path)
+            below.into_zip(bundle, work, work / path, path)

@@ -4,6 +4,7 @@ import json
 import shlex
 
 from mainstay.model.plan import Json
+from mainstay.runner import below
 from mainstay.runner.actions.call import ActionFailed, Call
 from mainstay.workflow import yaml
 from mainstay.workflow.globs import Filter, GlobError
@@ -36,7 +37,7 @@ def _filters(call: Call) -> dict[str, list[str]]:
     text = call.inputs.get("filters", "")
     if text.strip() and "\n" not in text.strip() and ":" not in text:
         try:
-            text = (call.place.work / text.strip()).read_text(encoding="utf-8")
+            text = below.text(call.place.work, call.place.work / text.strip())
         except (OSError, ValueError) as error:
             raise ActionFailed(f"the file of filters cannot be read: {error}") from None
     return named_patterns(text, "filters")

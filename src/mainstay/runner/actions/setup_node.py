@@ -2,6 +2,7 @@
 
 import re
 
+from mainstay.runner import below
 from mainstay.runner.actions.call import ActionFailed, Call, NotHere
 
 
@@ -15,7 +16,7 @@ async def setup_node(call: Call) -> None:
     name = call.input("node-version-file")
     if not wanted and name:
         try:
-            wanted = (call.place.work / name).read_text(encoding="utf-8").strip()
+            wanted = below.text(call.place.work, call.place.work / name).strip()
         except (OSError, ValueError) as error:
             raise ActionFailed(f"the node-version-file {name} cannot be read: {error}") from None
     major = re.match(r"v?(\d+)", wanted)

@@ -12,6 +12,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from mainstay.runner import below
 from mainstay.runner.actions import versions
 from mainstay.runner.actions.call import ActionFailed, Call, NotHere
 from mainstay.runner.actions.versions import Version, Wanted
@@ -76,25 +77,25 @@ def _asked(call: Call) -> list[str]:
         return asked
     name = call.input("python-version-file")
     if name:
-        return [_from_file(call.place.work / name, name)]
+        return [_from_file(call.place.work, name)]
     if (call.place.work / ".python-version").is_file():
-        return [_from_file(call.place.work / ".python-version", ".python-version")]
+        return [_from_file(call.place.work, ".python-version")]
     call.warn("neither python-version nor python-version-file is given: any Python 3 is used")
     return ["3.x"]
 
 
-def _from_file(path: Path, name: str) -> str:
+def _from_file(work: Path, name: str) -> str:
+    path = work / name
     try:
-        text = path.read_text(encoding="utf-8")
+        text = below.text(work, path)
     except (OSError, ValueError) as error:
         raise ActionFailed(f"the python-version-file {name} cannot be read: {error}") from None
     if path.suffix == ".toml":
         try:
             document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise ActionFailed(f"{name} is not TOML: {error}") from None
-        poetry = document.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python")
-        value = document.get("project", {}).get("requires-python") or poetry
+        value = _in(document, "project", "requires-python") or _in(document, "tool", "poetry", "dependencies", "python")
         if not isinstance(value, str):
             raise ActionFailed(f"{name} has no requires-python")
         return value
@@ -104,6 +105,12 @@ def _from_file(path: Path, name: str) -> str:
     if not lines:
         raise ActionFailed(f"{name} names no version of Python")
     return lines[0].removeprefix("python-").removeprefix("cpython-")
+
+
+def _in(document: object, *keys: str) -> object:
+    for key in keys:
+        document = document.get(key) if isinstance(document, dict) else None
+    return document
 
 
 async def _interpreters(call: Call) -> list[Interpreter]:
