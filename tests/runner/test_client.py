@@ -2,6 +2,8 @@
 
 import http.server
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +54,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return int(code), body, "application/problem+json"
         if path == "/page":
             return 502, b"<h1>Bad gateway</h1>", "text/html"
+        if path == "/deep":
+            return 200, b"[" * 100_000 + b"]" * 100_000, "application/json"
+        if path == "/half":
+            return 200, b'{"number":', "application/json"
         if path == "/bytes":
             return 200, b"0123456789"[int(self.headers.get("Range", "bytes=0-")[6:-1]) :], "text/plain"
         return 200, b'{"number": 3}', "application/json"
@@ -75,9 +81,27 @@ def test_answers_come_as_the_type_that_was_asked_for(client: Client) -> None:
     assert Handler.seen == [("GET", "/x?limit=3", b""), ("POST", "/y", b'{"a":1}')]
 
 
-def test_an_answer_of_another_shape_is_said_to_be_one(client: Client) -> None:
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/x", list[int]), ("/bytes", Answer), ("/deep", object), ("/half", object)]
+)
+def test_an_answer_of_another_shape_is_said_to_be_one(client: Client, path: str, kind: type) -> None:
     with pytest.raises(Unavailable, match="unexpected"):
-        client.get("/x", list[int])
+        client.get(path, kind)
+
+
+def test_plain_documents_are_read_and_written_without_what_types_need() -> None:
+    """msgspec takes longer to import than a client command works."""
+    program = """
+import json, sys
+from mainstay.wire import client
+told = {"name": "Zoë", "n": [1, None, True]}
+assert client._read(client._written(told), object) == told
+assert client._read(b"", object) is None
+assert client.refusal(409, b'{"detail": "no"}', "GET /x").message == "no"
+assert client.refusal(502, b"[" * 100_000, "GET /x").status == 502
+assert "msgspec" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ A command's module is imported only when that command is run or asked for help: 
 framework. So the table below repeats each command's first sentence; a test keeps the two the same.
 """
 
-import difflib
 import importlib
 import os
 import sys
@@ -89,9 +88,11 @@ class LazyCommands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The named command. A group of click's own says which one was meant; it does not know of this table."""
         name = args[0]
-        near = () if name in COMMANDS or name.startswith("-") else difflib.get_close_matches(name, COMMANDS, n=1)
-        if near:
-            ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib  # noqa: PLC0415  (start-up time: most command lines are typed well)
+
+            if near := difflib.get_close_matches(name, COMMANDS, n=1):
+                ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -3,16 +3,17 @@
 Synchronous on purpose: a call is one blocking request on a kept-alive connection, made in a thread where the caller is
 asynchronous. A refusal is raised as the error of `model.errors` that the server named, in the server's words; a server
 that does not answer is `Unavailable`. urllib3 takes 50 ms to import: a command that may not need it imports this late.
+So does msgspec, which only messages with a type need (a runner's): plain documents are read and written without it.
 """
 
+import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Self, TypeVar
+from typing import IO, Self, TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
-import msgspec
 import urllib3
 from urllib3.connection import HTTPConnection
 
@@ -107,7 +108,7 @@ class Client:
         repeatable: bool = False,
     ) -> T:
         """Send a message as JSON. `repeatable`: twice does no harm, so a dropped connection is tried again."""
-        body = msgspec.json.encode(message)
+        body = _written(message)
         headers = {"Content-Type": "application/json"}
         return self.call(method, path, answer, body=body, headers=headers, read_s=read_s, repeatable=repeatable)
 
@@ -134,11 +135,9 @@ class Client:
             self._reached(),
         ):
             raw = response.read(MAX_ANSWER_BYTES, decode_content=True)
-        if not raw and answer is object:
-            raw = b"null"
         try:
-            return msgspec.json.decode(raw, type=answer)
-        except msgspec.MsgspecError as error:
+            return _read(raw, answer)
+        except (ValueError, RecursionError) as error:
             raise Unavailable(
                 f"{self._place} answered {method} {path} with something unexpected ({error}). "
                 "Is it a Mainstay server, and of the same version as this program?"
@@ -234,8 +233,8 @@ def server_url(text: str) -> str:
 def refusal(status: int, body: bytes, asked: str) -> MainstayError:
     """The error that an answer stands for; `details` holds what else the problem document says."""
     try:
-        problem = msgspec.json.decode(body)
-    except msgspec.MsgspecError:
+        problem = json.loads(body)
+    except (ValueError, RecursionError):
         problem = None
     if not isinstance(problem, dict):
         problem = {"detail": f"{asked} was answered with {status}: {_first_line(body)}"}
@@ -250,6 +249,24 @@ def refusal(status: int, body: bytes, asked: str) -> MainstayError:
     if code:
         error.code = str(code)
     return error
+
+
+def _written(message: object) -> bytes:
+    """A message as JSON."""
+    if isinstance(message, dict):
+        return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    import msgspec  # noqa: PLC0415  (slow to import, and a client command sends dictionaries)
+
+    return msgspec.json.encode(message)
+
+
+def _read(raw: bytes, answer: type[T]) -> T:
+    """A document of that type. Raises ValueError (msgspec's errors are some), RecursionError."""
+    if answer is object:
+        return cast("T", json.loads(raw) if raw else None)
+    import msgspec  # noqa: PLC0415  (slow to import, and a client command takes what comes)
+
+    return msgspec.json.decode(raw, type=answer)
 
 
 def _pool(url: str, connections: int) -> urllib3.PoolManager:
