@@ -182,6 +182,22 @@ async def test_cancelling_ends_queued_jobs_now_and_running_ones_through_their_ru
             await database.write(people.cancel_build, Actor("ada"), build, None, here.clock.now())
 
 
+async def test_one_job_can_be_cancelled_and_what_needs_it_is_not_run(database: Database) -> None:
+    async with road(database) as here:
+        runner = await here.hello()
+        steps = (Step(run="true"),)
+        wanted = plan(
+            PlannedJob("a", steps=steps), PlannedJob("b", steps=steps), PlannedJob("c", needs=("a",), steps=steps)
+        )
+        build = await here.build(await here.repository(), wanted)
+        await database.write(people.cancel_build, Actor("ada"), build, None, here.clock.now(), "a")
+        assert await here.states(build) == ["cancelled", "queued", "skipped"]
+        with pytest.raises(Conflict, match="the job a has ended"):
+            await database.write(people.cancel_build, Actor("ada"), build, None, here.clock.now(), "a")
+        await here.finish(runner, (await here.given(runner)).attempt, "passed")
+        assert await here.states(build) == ["cancelled", "passed", "skipped"]
+
+
 async def test_a_rerun_adds_an_attempt_and_overwrites_nothing(database: Database) -> None:
     async with road(database) as here:
         runner = await here.hello()

@@ -12,7 +12,7 @@ from mainstay.model.secret import Place, Variable
 from mainstay.store import audit, people, secrets, variables
 from mainstay.store import repositories as store
 from mainstay.web.pages import words
-from mainstay.web.pages.forms import Forms, duration
+from mainstay.web.pages.forms import Forms
 from tests.web.conftest import API_TOKEN, Site, on_each_database
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
 from tests.web.test_reports import messages
@@ -213,10 +213,13 @@ def test_translations_have_the_same_places() -> None:
 
 
 def test_spans_and_sizes_are_said_in_the_readers_language() -> None:
-    seconds = (0.004, 2.34, 42, 75, 7500, 183_600)
-    said = {language: [duration(each, words.words_in(language)) for each in seconds] for language in ("en", "zh-CN")}
-    assert said["en"] == ["4 ms", "2.3 s", "42 s", "1 min 15 s", "2 h 5 min", "2 d 3 h"]
-    assert said["zh-CN"] == ["4 毫秒", "2.3 秒", "42 秒", "1 分 15 秒", "2 小时 5 分", "2 天 3 小时"]
+    seconds = (0.004, 2.34, 42, 75, 180, 7500, 183_600)
+    said = {
+        language: [Forms(words.words_in(language), NOON, UTC).span(each) for each in seconds]
+        for language in ("en", "zh-CN")
+    }
+    assert said["en"] == ["4 ms", "2.3 s", "42 s", "1 min 15 s", "3 min", "2 h 5 min", "2 d 3 h"]
+    assert said["zh-CN"] == ["4 毫秒", "2.3 秒", "42 秒", "1 分 15 秒", "3 分钟", "2 小时 5 分", "2 天 3 小时"]
     assert Forms(words.words_in("zh-CN"), NOON, UTC).size(812) == "812 字节"
 
 

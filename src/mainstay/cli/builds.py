@@ -183,10 +183,11 @@ def tests_in_words(counts: Any) -> str:
 @click.command()
 @click.argument("build")
 @click.option("--reason", metavar="WORDS", help="Why, for the build's story.")
+@click.option("--job", metavar="NAME", help="Only this job.")
 @json_option
 @client_command
-def cancel(server: Server, build: str, reason: str | None, as_json: bool) -> None:
-    """Cancel a build.
+def cancel(server: Server, build: str, reason: str | None, job: str | None, as_json: bool) -> None:
+    """Cancel a build, or one of its jobs.
 
     Its running jobs are stopped, those that wait will not start.
 
@@ -194,11 +195,13 @@ def cancel(server: Server, build: str, reason: str | None, as_json: bool) -> Non
     Example:
       mainstay cancel demo#7 --reason "pushed to the wrong branch"
     """
-    answer = server.post(f"{build_path(build)}/cancel", {"reason": reason} if reason else {})
+    asked = {"reason": reason, "job": job}
+    answer = server.post(f"{build_path(build)}/cancel", {key: value for key, value in asked.items() if value})
     if as_json:
         terminal.print_json(answer)
     else:
-        terminal.output().line(f"Cancelling {build}. Its state: mainstay show {build}")
+        what = f"{job} of {build}" if job else build
+        terminal.output().line(f"Cancelling {what}. Its state: mainstay show {build}")
 
 
 @click.command()

@@ -45,7 +45,7 @@ COMMANDS = {
     "logs": Entry("logs:logs", WORK, "Print a build's log as it was printed."),
     "wait": Entry("wait:wait", WORK, "Wait for the verdict of a build or a commit."),
     "start": Entry("starts:start", WORK, "Start a workflow by hand."),
-    "cancel": Entry("builds:cancel", WORK, "Cancel a build."),
+    "cancel": Entry("builds:cancel", WORK, "Cancel a build, or one of its jobs."),
     "prioritise": Entry("builds:prioritise", WORK, "Let a build go before or after others of its repository."),
     "rerun": Entry("builds:rerun", WORK, "Run a build again: all of it, what failed, or one job."),
     "why": Entry("builds:why", WORK, "Tell the story of a build's states, each with its cause."),

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from mainstay.engine.begin import again
 from mainstay.engine.settle import came_into_group, settle, settle_others
+from mainstay.flow import build as build_flow
 from mainstay.flow import result as result_flow
 from mainstay.model.errors import BadInput, Conflict
 from mainstay.model.events import Event, EventKind
@@ -18,20 +19,25 @@ MOST_PRIORITY = 2000
 BAD_ENDS = frozenset({JobState.FAILED, JobState.CANCELLED, JobState.ALLOWED})
 
 
-def cancel_build(tx: Tx, actor: Actor, build_id: int, reason: str | None, now: datetime) -> None:
-    """Stop all jobs of a build that have not ended. Raises Conflict when there are none."""
+def cancel_build(
+    tx: Tx, actor: Actor, build_id: int, reason: str | None, now: datetime, job_name: str | None = None
+) -> None:
+    """Stop all jobs of a build that have not ended, or one of them. Raises Conflict when there are none."""
     jobs.lock_build(tx, build_id)
     row = builds.get(tx, build_id)
-    found = [job for job in jobs.of_build(tx, build_id) if job.state not in ENDED_JOB]
+    found = _chosen(jobs.of_build(tx, build_id), False, job_name)
+    found = [job for job in found if job.state not in ENDED_JOB]
     if not found:
-        raise Conflict(f"build {row.repository}#{row.number} has ended; there is nothing to cancel")
+        what = f"build {row.repository}#{row.number}" if job_name is None else f"the job {job_name[:200]}"
+        raise Conflict(f"{what} has ended; there is nothing to cancel")
     cause = f"cancelled by {actor}" + (f": {reason}" if reason else "")
     asked = Event(
         EventKind.BUILD_CANCEL_ASKED, now, cause, repository_id=row.repository_id, build_id=build_id, actor=actor.name
     )
     events.add(tx, [asked])
     name = f"{row.repository}#{row.number}"
-    audit.add(tx, actor, "build.cancel", name, now, detail=reason or "", repository_id=row.repository_id)
+    detail = ": ".join(filter(None, (job_name, reason)))
+    audit.add(tx, actor, "build.cancel", name, now, detail=detail, repository_id=row.repository_id)
     for job in found:
         changes.apply(tx, result_flow.cancel(job, now, cause), now)
     settle(tx, build_id, now, cause)
@@ -82,7 +88,7 @@ def rerun_build(
     row = builds.get(tx, build_id)
     found = jobs.of_build(tx, build_id)
     chosen = _with_dependents(_chosen(found, failed_only, job_name), found)
-    cause = f"run again by {actor}"
+    cause = f"{build_flow.RUN_AGAIN}{actor}"
     touched: set[int] = set()
     following = again(tx, row, chosen, found, cause, now, touched)
     if not following:

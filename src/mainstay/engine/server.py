@@ -275,9 +275,11 @@ class Engine:
         """Where the server's bare mirror of a repository is."""
         return self.mirrors.path_of(repository.id)
 
-    async def cancel_build(self, actor: Actor, build_id: int, reason: str | None = None) -> None:
-        """Stop a build."""
-        await self.db.write(people.cancel_build, actor, build_id, reason, self.clock.now())
+    async def cancel_build(
+        self, actor: Actor, build_id: int, reason: str | None = None, job_name: str | None = None
+    ) -> None:
+        """Stop a build, or one of its jobs."""
+        await self.db.write(people.cancel_build, actor, build_id, reason, self.clock.now(), job_name)
 
     async def prioritise_build(self, actor: Actor, build_id: int, priority: int) -> int:
         """Let a build go before or after others; give how many of its jobs are open."""

@@ -19,6 +19,8 @@ _PATTERNS = tuple(
         rb"::error|\#\#\[error\]|make: \*\*\* |Killed|[\w./ -]{1,99}: (?:command not found|No such file|Permission)",
     )
 )
+_TRACEBACK = re.compile(rb"[ \t]*" + _COLOURS + rb"Traceback \(most recent call last\)[^\n]*\n")
+_OUTSIDE = re.compile(rb"^(?=" + _COLOURS + rb"[^\s\x1b])", re.MULTILINE)
 BAD_STEPS = (StepState.FAILED, StepState.TIMED_OUT)
 
 
@@ -65,6 +67,14 @@ def first_failing_line(data: bytes) -> int | None:
             return match.start()
     text = data.rstrip()
     return data.rfind(b"\n", 0, len(text)) + 1 if text else None
+
+
+def end_of_traceback(data: bytes) -> int | None:
+    """Where the line begins that names the exception, in `data` that begins with a Python traceback; else None."""
+    if not _TRACEBACK.match(data):
+        return None
+    match = _OUTSIDE.search(data, data.find(b"\n") + 1)
+    return match.start() if match is not None else None
 
 
 def lines_before(data: bytes, place: int, count: int) -> int:

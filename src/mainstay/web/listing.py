@@ -13,7 +13,7 @@ from mainstay.store import repositories
 from mainstay.store.database import Tx
 from mainstay.store.views import builds as views
 from mainstay.store.views import commits as commit_views
-from mainstay.store.views.builds import BuildHead, JobHead, Wanted
+from mainstay.store.views.builds import BuildHead, JobHead, Try, Wanted
 from mainstay.web.history import Tested, newest_first
 
 PAGE = 50
@@ -33,6 +33,7 @@ class Line:
     jobs: tuple[JobHead, ...]
     state: BuildState
     started_at: datetime | None
+    """Of its latest round: a build that is run again later has not run since its first day."""
     finished_at: datetime | None
 
     @property
@@ -42,7 +43,7 @@ class Line:
 
     @property
     def seconds(self) -> float | None:
-        """From its first attempt's start to its end."""
+        """From the first start of its latest round to its end."""
         if self.started_at is None or self.finished_at is None:
             return None
         return max(0.0, (self.finished_at - self.started_at).total_seconds())
@@ -63,12 +64,18 @@ class Query:
 def lines(tx: Tx, heads: Sequence[BuildHead]) -> list[Line]:
     """Builds with their jobs, in the same order."""
     jobs = views.job_heads(tx, [head.id for head in heads])
-    return [_line(head, jobs[head.id]) for head in heads]
+    again = [build_id for build_id, these in jobs.items() if any(job.tries > 1 for job in these)]
+    tries = views.tries(tx, again)
+    return [_line(head, jobs[head.id], tries.get(head.id, ())) for head in heads]
 
 
-def _line(head: BuildHead, jobs: Sequence[JobHead]) -> Line:
+def _line(head: BuildHead, jobs: Sequence[JobHead], tries: Sequence[Try]) -> Line:
     state = build_flow.fold(job.state for job in jobs)
-    started = [job.started_at for job in jobs if job.started_at is not None]
+    began = build_flow.latest_round(tries)
+    if began is None:
+        started = [job.started_at for job in jobs if job.started_at is not None]
+    else:
+        started = [each.started_at for each in tries if each.started_at is not None and each.queued_at >= began]
     finished = [job.finished_at for job in jobs if job.finished_at is not None]
     ended = state in ENDED_BUILD
     return Line(
@@ -182,10 +189,8 @@ class CommitLine:
 
     @property
     def seconds(self) -> float | None:
-        """From the first start to the last end of its builds."""
-        starts = [line.started_at for line in self.builds if line.started_at]
-        ends = [line.finished_at for line in self.builds if line.finished_at]
-        return max(0.0, (max(ends) - min(starts)).total_seconds()) if starts and ends else None
+        """What the longest of its builds took; they run side by side, or one of them on another day."""
+        return max((line.seconds for line in self.builds if line.seconds is not None), default=None)
 
 
 def commit_lines(tx: Tx, repository_id: int, shas: Sequence[str], ref: str | None = None) -> list[CommitLine]:

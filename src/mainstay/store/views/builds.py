@@ -49,6 +49,19 @@ class JobHead:
     reason: str | None
     started_at: datetime | None
     finished_at: datetime | None
+    tries: int
+    """How many attempts it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """When an attempt of a build was, and why."""
+
+    number: int
+    cause: str
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +111,15 @@ def head(tx: Tx, build_id: int) -> BuildHead | None:
     """One build by its id."""
     found = heads(tx, [build_id])
     return found[0] if found else None
+
+
+def of_jobs(tx: Tx, job_ids: Sequence[int]) -> dict[int, BuildHead]:
+    """The builds of these jobs."""
+    if not job_ids:
+        return {}
+    owners = tx.conn.execute(select(jobs.c.id, jobs.c.build_id).where(jobs.c.id.in_(job_ids[:500]))).all()
+    known = {each.id: each for each in heads(tx, [owner.build_id for owner in owners])}
+    return {owner.id: known[owner.build_id] for owner in owners if owner.build_id in known}
 
 
 def id_of_number(tx: Tx, repository_id: int, number: int) -> int | None:
@@ -237,6 +259,7 @@ def job_heads(tx: Tx, build_ids: Sequence[int]) -> dict[int, list[JobHead]]:
                 jobs.c.reason,
                 func.min(attempts.c.started_at).label("started_at"),
                 func.max(attempts.c.finished_at).label("finished_at"),
+                func.count(attempts.c.id).label("tries"),
             )
             .outerjoin(attempts, attempts.c.job_id == jobs.c.id)
             .where(jobs.c.build_id.in_(build_ids[start : start + 500]))
@@ -254,8 +277,26 @@ def job_heads(tx: Tx, build_ids: Sequence[int]) -> dict[int, list[JobHead]]:
                     row.reason,
                     row.started_at,
                     row.finished_at,
+                    row.tries,
                 )
             )
+    return found
+
+
+def tries(tx: Tx, build_ids: Sequence[int]) -> dict[int, list[Try]]:
+    """When the attempts of these builds were."""
+    found: dict[int, list[Try]] = {build_id: [] for build_id in build_ids}
+    query = select(
+        jobs.c.build_id,
+        attempts.c.number,
+        attempts.c.cause,
+        attempts.c.queued_at,
+        attempts.c.started_at,
+        attempts.c.finished_at,
+    ).join(attempts, attempts.c.job_id == jobs.c.id)
+    for start in range(0, len(build_ids), 500):
+        for build_id, *values in tx.conn.execute(query.where(jobs.c.build_id.in_(build_ids[start : start + 500]))):
+            found[build_id].append(Try(*values))
     return found
 
 

@@ -94,10 +94,10 @@ async def _until_ended(site: Site, build_id: int, wait_s: float) -> None:
     openapi_extra=describe.takes(shapes.CancelAsk, required=False),
 )
 async def cancel_build(request: Request, site: At, asker: Developer, build: Build) -> Response:
-    """Stop a build: what has not started never will, what runs is told to stop."""
+    """Stop a build, or one of its jobs: what has not started never will, what runs is told to stop."""
     ask = await body_of(request, shapes.CancelAsk)
     build_id = await site.engine.db.read(listing.build_id, build)
-    await site.engine.cancel_build(asker.actor, build_id, ask.reason)
+    await site.engine.cancel_build(asker.actor, build_id, ask.reason, ask.job)
     whole = await site.engine.db.read(whole_build, str(build_id))
     return answer(shaping.build(*whole, address_of(request)))
 

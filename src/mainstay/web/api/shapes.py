@@ -453,9 +453,10 @@ class ValueAsk(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CancelAsk(Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a build is to be cancelled."""
+    """Why a build is to be cancelled, and which of its jobs: all, or one."""
 
     reason: Annotated[str, Meta(max_length=500)] | None = None
+    job: str | None = None
 
 
 class PriorityAsk(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,7 +1,7 @@
 """One build: what failed on top, then its jobs on a time axis with their attempts and steps, then everything else."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +9,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mainstay.flow import failure, reproduce
+from mainstay.flow import build as build_flow
+from mainstay.flow import reproduce
 from mainstay.flow.quarantine import entry_for
 from mainstay.model.errors import NotFound
 from mainstay.model.events import Event
@@ -24,15 +25,14 @@ from mainstay.store.views import tests as test_views
 from mainstay.store.views.asked import Asked, asked
 from mainstay.store.views.builds import AttemptNotes, BuildHead
 from mainstay.store.views.tests import Outcome
-from mainstay.web import culprits, listing, logs
+from mainstay.web import culprits, listing
 from mainstay.web.access import reader
 from mainstay.web.culprits import Told
 from mainstay.web.listing import Line
-from mainstay.web.options import Site, site_of
-from mainstay.web.pages import ansi, graph, markdown, marks
+from mainstay.web.options import site_of
+from mainstay.web.pages import excerpts, graph, markdown, marks
 from mainstay.web.pages import jobs as jobs_shown
 from mainstay.web.pages.acting import back_to, form_of
-from mainstay.web.pages.ansi import LogLine
 from mainstay.web.pages.forms import Forms, branch
 from mainstay.web.pages.home import branch_lines
 from mainstay.web.pages.marks import path_of
@@ -41,8 +41,6 @@ from mainstay.web.pages.words import Words
 from mainstay.web.paths import number
 
 FAILED_TESTS = 50
-EXCERPTS = 3
-EXCERPT_BYTES = 6 << 10
 BAD = (JobState.FAILED, JobState.ALLOWED)
 ANNOTATIONS = 50
 SUMMARIES_LENGTH = 96 << 10
@@ -71,6 +69,8 @@ class View:
     before: BuildHead | None
     after: BuildHead | None
     asked: dict[int, Asked]
+    origins: dict[int, BuildHead]
+    """The builds of the jobs whose verdicts were taken over."""
     culprits: tuple[Told, ...] = ()
     held: frozenset[str] = frozenset()
     """Those of the failed tests that are in quarantine."""
@@ -84,17 +84,6 @@ class Summary:
     html: Markup
     cut: int | None
     """How many characters are shown, when it has more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Excerpt:
-    """The first failing lines of a job."""
-
-    job: Job
-    attempt: Attempt
-    lines: tuple[LogLine, ...]
-    step: str | None
-    href: str
 
 
 def _view(tx: Tx, build_id: int) -> View:
@@ -120,6 +109,7 @@ def _view(tx: Tx, build_id: int) -> View:
         tuple(_around(tx, head)),
         *views.beside(tx, head),
         asked(tx, build_id),
+        views.of_jobs(tx, [job.reused_from for job in found if job.reused_from is not None]),
         culprits=tuple(culprits.of_build(tx, head.repository_id, head.ref, head.commit, build_id)),
         held=frozenset(name for name, _ in failures if entry_for(plans.of_build(tx, build_id).quarantine, name)),
     )
@@ -142,15 +132,14 @@ async def build(request: Request) -> Response:
     build_id = number(request, "build")
     view = await site.engine.db.read(_view, build_id)
     head = view.line.head
-    excerpts = [
-        excerpt for job in view.jobs if job.state in BAD and job.attempts for excerpt in await _excerpt(site, job)
-    ][:EXCERPTS]
+    bad = [job for job in view.jobs if job.state in BAD and job.attempts]
     return render(
         request,
         "build.html",
         viewer,
         title=f"{head.repository}#{head.number} {words.plain(view.line.state.value)}",
         live=(f"build:{build_id}",),
+        icon=view.line.state.value,
         crumbs=(
             Crumb(head.repository, path_of(head.repository)),
             Crumb(branch(head.ref), f"{path_of(head.repository)}?branch={quote(branch(head.ref), safe='')}"),
@@ -160,7 +149,9 @@ async def build(request: Request) -> Response:
         head=head,
         state=view.line.state.value,
         heading=_heading(view.line, words, forms),
-        excerpts=excerpts,
+        excerpts=await excerpts.excerpts(site, bad),
+        bad=len(bad),
+        message=excerpts.message,
         groups=jobs_shown.groups(view.jobs, forms.now),
         graph=graph.graph(view.jobs),
         marks=marks.of_commits(view.recent, head.repository, forms),
@@ -174,7 +165,10 @@ async def build(request: Request) -> Response:
         reproduce=_reproduce(view),
         open=not view.line.ended,
         failed=any(job.state in (*BAD, JobState.CANCELLED) for job in view.jobs),
+        round=_latest_round(view),
+        run_again=build_flow.RUN_AGAIN,
         rerunnable={job.id for job in view.jobs if job.state in ENDED_JOB and job.attempts},
+        cancellable={job.id for job in view.jobs if job.state not in ENDED_JOB} if len(view.jobs) > 1 else (),
     )
 
 
@@ -198,22 +192,11 @@ def _heading(line: Line, words: Words, forms: Forms) -> Markup:
     return words(text, name=name, state=words(state), span=forms.span(line.seconds))
 
 
-async def _excerpt(site: Site, job: Job) -> list[Excerpt]:
-    """The first failing lines of a job's last attempt; nothing when its log is empty."""
-    attempt = job.attempts[-1]
-    if not attempt.log_bytes:
-        return []
-    part = failure.telling(failure.parts(attempt))
-    start = max(part.start, part.end - failure.LOOKED_AT)
-    data = await logs.read(site, attempt.id, start, part.end)
-    place = failure.first_failing_line(data)
-    if place is None:
-        return []
-    first = max(failure.lines_before(data, place, 5), place - EXCERPT_BYTES // 2)
-    lines = list(ansi.lines(data[first : place + EXCERPT_BYTES], start + first))[:14]
-    shown = [replace(line, here=line.offset == start + place) for line in lines]
-    href = f"/jobs/{job.id}/attempts/{attempt.number}?at={start + place}"
-    return [Excerpt(job, attempt, tuple(shown), part.step.name if part.step else None, href)]
+def _latest_round(view: View) -> Attempt | None:
+    """One of the attempts with which the build was run again; None when it was not."""
+    tries = [each for job in view.jobs for each in job.attempts]
+    began = build_flow.latest_round(tries)
+    return next((each for each in tries if each.queued_at == began and each.number > 1), None)
 
 
 def _annotations(view: View) -> list[tuple[Job, dict[str, Any]]]:
@@ -263,10 +246,10 @@ def _reproduce(view: View) -> str | None:
 
 
 async def cancel(request: Request) -> Response:
-    """Cancel a build."""
+    """Cancel a build, or one job of it."""
     person, fields = await form_of(request, Role.DEVELOPER)
     build_id = number(request, "build")
-    await site_of(request).engine.cancel_build(person.actor, build_id, None)
+    await site_of(request).engine.cancel_build(person.actor, build_id, None, fields.get("job"))
     return back_to(fields, f"/builds/{build_id}")
 
 

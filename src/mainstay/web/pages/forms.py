@@ -11,6 +11,12 @@ from starlette.requests import Request
 from mainstay.web.pages.words import Words
 
 ZONE_COOKIE = "mainstay_zone"
+SPANS = (
+    (86400, 3600, "{n} d", "{n} d {m} h"),
+    (3600, 60, "{n} h", "{n} h {m} min"),
+    (60, 1, "{n} min", "{n} min {m} s"),
+)
+"""Seconds of a unit and of the one below it, and how the first alone and both are said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +58,27 @@ class Forms:
         return self.words.plain("just now")
 
     def span(self, seconds: float | None) -> str:
-        """ "1 min 12 s"."""
-        return "" if seconds is None else duration(seconds, self.words)
+        """A span with at most two units: "12 ms", "0.3 s", "12 s", "1 min 12 s", "2 h 5 min", "3 min"."""
+        if seconds is None:
+            return ""
+        say, seconds = self.words.plain, max(0.0, seconds)
+        if seconds < 0.1:
+            return say("{n} ms", n=round(seconds * 1000))
+        if seconds < 9.95:
+            return say("{n} s", n=f"{seconds:.1f}")
+        whole = round(seconds)
+        for size, part, alone, both in SPANS:
+            if whole >= size:
+                rest = whole % size // part
+                return say(both, n=whole // size, m=rest) if rest else say(alone, n=whole // size)
+        return say("{n} s", n=whole)
 
     def between(self, start: datetime | None, end: datetime | None) -> str:
-        """The span between two moments; up to now while there is no end."""
-        return "" if start is None else duration(((end or self.now) - start).total_seconds(), self.words)
+        """The span between two moments; while there is no end, up to now, and the page's script counts on."""
+        if start is None:
+            return ""
+        text = self.span(((end or self.now) - start).total_seconds())
+        return text if end is not None else self._time(start, text, "span")
 
     def size(self, count: int) -> str:
         """Bytes for people: "812 bytes", "0.4 MB", "200 MB"."""
@@ -65,23 +86,6 @@ class Forms:
             return self.words.plain("{n} bytes", n=count)
         mega = count / 1_000_000
         return f"{mega:.1f} MB" if mega < 100 else f"{mega:.0f} MB"
-
-
-def duration(seconds: float, words: Words) -> str:
-    """A span with at most two units: "12 ms", "0.3 s", "12 s", "1 min 12 s", "2 h 5 min"."""
-    seconds = max(0.0, seconds)
-    if seconds < 0.1:
-        return words.plain("{n} ms", n=round(seconds * 1000))
-    if seconds < 10:
-        return words.plain("{n} s", n=f"{seconds:.1f}")
-    whole = round(seconds)
-    if whole < 60:
-        return words.plain("{n} s", n=whole)
-    if whole < 3600:
-        return words.plain("{n} min {m} s", n=whole // 60, m=whole % 60)
-    if whole < 86400:
-        return words.plain("{n} h {m} min", n=whole // 3600, m=whole % 3600 // 60)
-    return words.plain("{n} d {m} h", n=whole // 86400, m=whole % 86400 // 3600)
 
 
 @lru_cache(maxsize=512)

@@ -66,6 +66,15 @@ class Row:
         )
 
     @property
+    def undecided(self) -> str | None:
+        """Why its main branch has no verdict, where its newest build says so."""
+        if self.standing is None or self.standing.state is not BuildState.NEUTRAL:
+            return None
+        return next(
+            (build.head.reason for line in self.commits[:1] for build in line.builds if build.head.reason), None
+        )
+
+    @property
     def broken(self) -> bool:
         """Whether its main branch fails."""
         return self.standing is not None and self.standing.state is BuildState.FAILED
@@ -157,7 +166,8 @@ async def home(request: Request) -> Response:
         request,
         "home.html",
         viewer,
-        title="Mainstay",
+        title=f"{words.plain('{n} broken', n=view.broken)} · Mainstay" if view.broken else "Mainstay",
+        icon="failed" if view.broken else "passed" if view.judged else None,
         live=("events",),
         view=view,
         text=text,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from mainstay.flow import build as build_flow
 from mainstay.model.job import Attempt, Job
 from mainstay.model.states import JobState
 
@@ -104,10 +105,11 @@ def _tells(job: Job, last: Attempt) -> bool:
 
 
 class _Axis:
-    """The time axis from the first job's queueing to the last one's end."""
+    """The time axis of a build's latest round, from the first job's queueing to the last one's end."""
 
     def __init__(self, jobs: Sequence[Job], now: datetime) -> None:
-        lasts = [job.attempts[-1] for job in jobs if job.attempts]
+        self._round = build_flow.latest_round([each for job in jobs for each in job.attempts])
+        lasts = self._lasts(jobs)
         self._now = now
         self._begin = min((each.queued_at for each in lasts), default=now)
         end = max((each.finished_at or now for each in lasts), default=now)
@@ -119,8 +121,8 @@ class _Axis:
         return Row(job, last, self.whole([job]), steps and last is not None and _tells(job, last), wanted)
 
     def whole(self, jobs: Sequence[Job]) -> Span | None:
-        """From the first to the last of the jobs."""
-        lasts = [job.attempts[-1] for job in jobs if job.attempts]
+        """From the first to the last of the jobs that were in the round."""
+        lasts = self._lasts(jobs)
         if not lasts:
             return None
         left = self._place(min(each.queued_at for each in lasts))
@@ -129,11 +131,15 @@ class _Axis:
         return Span(left, max(0, start - left), max(0, stop - start))
 
     def seconds(self, jobs: Sequence[Job]) -> float | None:
-        """From the first start to the last end."""
-        lasts = [job.attempts[-1] for job in jobs if job.attempts]
+        """From the first start to the last end in the round."""
+        lasts = self._lasts(jobs)
         starts = [each.started_at for each in lasts if each.started_at]
         ends = [each.finished_at or self._now for each in lasts if each.started_at]
         return (max(ends) - min(starts)).total_seconds() if starts else None
+
+    def _lasts(self, jobs: Sequence[Job]) -> list[Attempt]:
+        lasts = [job.attempts[-1] for job in jobs if job.attempts]
+        return [each for each in lasts if self._round is None or each.queued_at >= self._round]
 
     def _place(self, at: datetime) -> int:
         return max(0, min(1000, round((at - self._begin).total_seconds() / self._whole * 1000)))

@@ -68,7 +68,8 @@ async def log(request: Request) -> Response:
         request,
         "log.html",
         viewer,
-        title=f"{job.name} {head.repository}#{head.number}",
+        title=f"{job.name} {words.plain(attempt.state.value.replace('_', ' '))} · {head.repository}#{head.number}",
+        icon=attempt.state.value,
         live=() if wanted else (f"build:{head.id}", f"attempt:{attempt.id}"),
         crumbs=(
             Crumb(head.repository, path_of(head.repository)),

@@ -37,7 +37,18 @@ ASSETS = {
     "log.js": "text/javascript",
     "keys.js": "text/javascript",
     "icon.svg": "image/svg+xml",
+    "icon-passed.svg": "image/svg+xml",
+    "icon-failed.svg": "image/svg+xml",
+    "icon-allowed.svg": "image/svg+xml",
+    "icon-running.svg": "image/svg+xml",
 }
+ICONS = {
+    **dict.fromkeys(("passed",), "icon-passed.svg"),
+    **dict.fromkeys(("failed", "timed_out"), "icon-failed.svg"),
+    **dict.fromkeys(("allowed", "lost", "broken"), "icon-allowed.svg"),
+    **dict.fromkeys(("running", "queued", "waiting"), "icon-running.svg"),
+}
+"""What a browser's tab shows of the state that a page is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +94,10 @@ def render(
     live: tuple[str, ...] = (),
     crumbs: tuple[Crumb, ...] = (),
     status: int = 200,
+    icon: str | None = None,
     **values: Any,
 ) -> Response:
-    """A page. `live`: the topics on which it is out of date."""
+    """A page. `live`: the topics on which it is out of date; `icon`: the state that its tab shows."""
     words = words_of(request)
     session = request.cookies.get(COOKIE, "")
     theme = request.cookies.get(THEME_COOKIE, "auto")
@@ -104,6 +116,7 @@ def render(
             **_may(request, viewer),
             form_token=form_token(session) if viewer is not None and session else "",
             title=title,
+            icon=ICONS.get(icon or "", "icon.svg"),
             live=" ".join(live),
             crumbs=crumbs,
             language=words.language,

@@ -13,7 +13,7 @@ from mainstay.model.errors import BadInput
 from mainstay.model.person import Role
 from mainstay.model.repository import Push, Repository
 from mainstay.model.states import BuildState
-from mainstay.store import repositories, schedules
+from mainstay.store import repositories
 from mainstay.store.database import Tx
 from mainstay.store.views import commits as commit_views
 from mainstay.store.views.commits import Ref
@@ -59,7 +59,6 @@ class View:
     counts: tuple[int, int]
     """How many branches and tags there are."""
     pushes: tuple[Push, ...]
-    scheduled: int
     culprits: list[Told]
 
 
@@ -78,7 +77,6 @@ def _view(tx: Tx, name: str, wanted: Filter, before: int | None, after: int | No
         tuple(_with_states(tx, repository.id, _branches(refs)[:FEW_BRANCHES])),
         tuple(commit_views.count_of_refs(tx, repository.id, prefix) for prefix in ("refs/heads/", "refs/tags/")),  # type: ignore[arg-type]
         tuple(repositories.pushes_of(tx, repository.id, PUSHES)),
-        len(schedules.of_repository(tx, repository.id)),
         culprits.of_branch(tx, repository.id, ref),
     )
 
@@ -113,7 +111,8 @@ async def repository(request: Request) -> Response:
         request,
         "repository.html",
         viewer,
-        title=name,
+        title=f"{name} {words.plain(view.standing.state.value)}" if view.standing else name,
+        icon=view.standing.state.value if view.standing else None,
         live=(f"repo:{view.repository.id}",),
         crumbs=(Crumb(name, path),),
         view=view,

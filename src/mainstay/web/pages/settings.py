@@ -117,6 +117,7 @@ async def change(request: Request) -> Response:
         "branches": fields.get("branches", "").split(),
         "commits": _policy(fields.get("commits", "")),
         "supersede": fields.get("supersede") == "on",
+        "bisect": fields.get("bisect") == "on",
     }
     found = await engine.repositories.by_name(name)
     public = fields.get("public") == "on"

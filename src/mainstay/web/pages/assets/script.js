@@ -15,6 +15,17 @@
     const [n, en, cn] = s >= 86400 ? [s / 86400, "d", "天"] : s >= 3600 ? [s / 3600, "h", "小时"] : s >= 60 ? [s / 60, "min", "分钟"] : [s, "s", "秒"];
     return zh ? `${Math.floor(n)} ${cn}前` : `${Math.floor(n)} ${en} ago`;
   }
+  function span(at) {
+    const s = Math.max(0, Math.floor((Date.now() - at) / 1000));
+    const units = [[86400, 3600, "d", "h", "天", "小时"], [3600, 60, "h", "min", "小时", "分"], [60, 1, "min", "s", "分", "秒"]];
+    for (const [size, part, one, two, cn, cn2] of units) {
+      if (s < size) continue;
+      const n = Math.floor(s / size), m = Math.floor((s % size) / part);
+      if (!m) return zh ? `${n} ${cn === "分" ? "分钟" : cn}` : `${n} ${one}`;
+      return zh ? `${n} ${cn} ${m} ${cn2}` : `${n} ${one} ${m} ${two}`;
+    }
+    return zh ? `${s} 秒` : `${s} s`;
+  }
   function clock(date) {
     const two = (n) => String(n).padStart(2, "0");
     const time = two(date.getHours()) + ":" + two(date.getMinutes());
@@ -25,14 +36,21 @@
   function tell(root) {
     for (const el of root.querySelectorAll("time[datetime]")) {
       const date = new Date(el.dateTime);
-      const text = el.dataset.as === "clock" ? clock(date) : relative(date.getTime());
+      const text = el.dataset.as === "clock" ? clock(date) : el.dataset.as === "span" ? span(date.getTime()) : relative(date.getTime());
       if (el.textContent !== text) el.textContent = text;
       el.title = date.toLocaleString();
     }
     for (const el of root.querySelectorAll("button.copy[hidden]")) el.hidden = false;
   }
   tell(document);
-  setInterval(() => document.hidden || tell(document), 10000);
+  // What runs is counted by the second, the rest is told again now and then.
+  let ticks = 0;
+  setInterval(() => {
+    if (document.hidden) return;
+    ticks += 1;
+    if (ticks % 10 === 0) tell(document);
+    else for (const el of document.querySelectorAll('time[data-as="span"]')) { const text = span(Date.parse(el.dateTime)); if (el.textContent !== text) el.textContent = text; }
+  }, 1000);
 
   document.addEventListener("click", async (event) => {
     const copy = event.target.closest("button.copy");
@@ -89,6 +107,8 @@
     morph(main, fresh);
     for (const box of boxes()) box.checked = ticks.get(box.name + " " + box.value) ?? box.defaultChecked;
     if (document.title !== page.title) document.title = page.title;
+    const icons = [document, page].map((each) => each.querySelector('link[rel="icon"]'));
+    if (icons[0].getAttribute("href") !== icons[1].getAttribute("href")) icons[0].href = icons[1].getAttribute("href");
     tell(main);
     document.dispatchEvent(new Event("refreshed"));
   }
