@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from mainstay.engine.moves import Moves
 from mainstay.engine.server import Config, Engine
+from mainstay.git.mirror import Mirror
 from mainstay.model.errors import BadInput, MainstayError
 from mainstay.model.person import Actor
-from mainstay.model.repository import CommitPolicy
-from mainstay.store import events
+from mainstay.model.repository import CommitPolicy, RefMove
+from mainstay.store import events, repositories
 from mainstay.store.database import Tx
 from mainstay.store.schema import builds
 
@@ -349,3 +351,96 @@ async def test_what_was_pushed_while_a_repository_was_paused_is_built_when_it_go
         await server.set_repository(Actor("ada"), "demo", paused=False)
         found = await stored(server, lambda found: len(found) == 3)
         assert {commit for commit, _, _ in found} == {first, *missed}
+
+
+class Killed(BaseException):
+    """Nothing that follows is done."""
+
+
+async def test_a_move_that_a_killed_server_had_begun_is_not_forgotten_when_the_ref_is_forced_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    root = project.commit("root")
+    project.push()
+    planned = Moves._builds_of
+
+    async def one_only(self: Moves, *args: object) -> object:
+        if args[-1] is None:  # all but the tip
+            raise Killed
+        return await planned(self, *args)  # type: ignore[arg-type]
+
+    async with engine(tmp_path) as server:
+        await server.add_repository(Actor("ada"), "demo", str(project.bare))
+        await stored(server, lambda found: len(found) == 1)
+        monkeypatch.setattr(Moves, "_builds_of", one_only)
+        thrown_away = [project.commit(str(n)) for n in range(3)]
+        project.push()
+        await stored(server, lambda found: len(found) == 2)
+    monkeypatch.undo()
+    project.git("reset", "-q", "--hard", root)
+    instead = project.commit("instead")
+    project.push(force=True)
+    async with engine(tmp_path) as server:
+        found = await stored(server, lambda found: len(found) == 5)
+        assert sorted(commit for commit, _, _ in found) == sorted([root, *thrown_away, instead])
+        await server.look("demo")
+        assert (await server.db.read(repositories.reached, 1))["refs/heads/main"] == instead
+        assert await server.db.read(repositories.begun, 1) == []
+        assert len(await server.db.read(_stored)) == 5
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1,)])
+async def test_what_was_pushed_here_is_built_although_somebody_has_forced_the_ref_away_since(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    project = Project(tmp_path)
+    async with engine(tmp_path) as server:
+        own = await server.add_repository(Actor("ada"), "own", None)
+        await server.look("own")
+        mirror = str(server.mirror_of(own))
+        commits = []
+        for text in ("one", "two", "three"):
+            project.git("checkout", "-q", "--orphan", text)
+            commits.append(project.commit(text))
+            project.git("push", "-q", "--force", mirror, "HEAD:refs/heads/main")
+        ends = [None, *commits]
+        told = [RefMove("refs/heads/main", old, new) for old, new in zip(ends, commits, strict=False)]
+        await server.pushed(own.id, [told[n] for n in order])
+        built = {commit for commit, _, _ in await server.db.read(_stored)}
+        assert built == {commits[n] for n in order} | {commits[-1]}
+        assert (await server.db.read(repositories.reached, own.id))["refs/heads/main"] == commits[-1]
+
+
+@pytest.mark.parametrize("end", ["removed", "stopped", "failed"])
+async def test_a_push_is_not_accepted_when_the_look_that_was_to_store_it_ended_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    begun, refs = asyncio.Event(), Mirror.refs
+
+    async def hangs(self: Mirror) -> dict[str, str]:
+        begun.set()
+        if end == "failed":
+            raise ValueError("a mistake of ours")
+        return await asyncio.Future[dict[str, str]]()
+
+    opened = await Engine.open(Config(tmp_path / "data"))
+    try:
+        await opened.start()
+        own = await opened.add_repository(Actor("ada"), "own", None)
+        await opened.look("own")
+        monkeypatch.setattr(Mirror, "refs", hangs)
+        pushes = [asyncio.create_task(opened.pushed(own.id, []))]
+        await begun.wait()
+        pushes.append(asyncio.create_task(opened.pushed(own.id, [])))
+        await asyncio.sleep(0)
+        if end == "removed":
+            await opened.remove_repository(Actor("ada"), "own")
+        elif end == "stopped":
+            await opened.loops.stop()
+        for push in pushes:
+            with pytest.raises(MainstayError):
+                await push
+    finally:
+        monkeypatch.setattr(Mirror, "refs", refs)
+        await opened.close()

@@ -76,6 +76,49 @@ async def test_a_schedule_runs_once_when_it_is_due_and_once_after_an_absence(tmp
         assert (known.build_id, known.told, known.missed) == (1, None, 3)
 
 
+async def test_a_start_that_a_killed_server_had_begun_is_made_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    clock = Clock()
+    async with engine(tmp_path, clock) as (server, _):
+        await server.loops.end("schedules")
+        [known] = await server.db.read(schedules.of_repository, 1)
+        assert known.next_at is not None
+        clock.time = known.next_at
+        monkeypatch.setattr(server.starts._planner, "planned", killed)
+        with pytest.raises(Killed):
+            await server.starts.schedule_loop()
+    opened = await Engine.open(Config(tmp_path / "data", clock=clock))
+    try:
+        await opened.start()
+        with opened.wake.watch("events") as told:
+            while not await opened.db.read(_events):
+                await told.wait(5)
+        [known] = await opened.db.read(schedules.of_repository, 1)
+        assert (known.build_id, known.last_at, known.missed) == (1, clock.time, 0)
+    finally:
+        await opened.close()
+
+
+async def test_schedules_that_a_killed_server_had_not_learned_are_learned_by_the_next(tmp_path: Path) -> None:
+    async with engine(tmp_path, Clock()) as (server, _):
+        await server.db.write(schedules.replace, 1, {})
+    opened = await Engine.open(Config(tmp_path / "data", clock=Clock()))
+    try:
+        await opened.start()
+        with opened.wake.watch("schedules") as told:
+            while not await opened.db.read(schedules.of_repository, 1):
+                await told.wait(5)
+    finally:
+        await opened.close()
+
+
 async def test_a_schedule_is_started_out_of_turn_and_tells_why_it_made_nothing(tmp_path: Path) -> None:
     async with engine(tmp_path, Clock()) as (server, _):
         [known] = await server.db.read(schedules.of_repository, 1)

@@ -25,6 +25,8 @@ from mainstay.store.seal import Seal
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 CHANGEABLE = frozenset({"url", "branches", "commits", "poll_s", "supersede", "public", "paused", "bisect", "judged"})
 MAX_PATTERNS = 100
+WATCHED = "repositories"
+"""The topic of what is watched: every server looks at the list anew."""
 
 
 class Repositories:
@@ -211,3 +213,4 @@ def _set_key(tx: Tx, actor: Actor, repository_id: int, public: str, sealed: byte
 def _tell(tx: Tx, kind: EventKind, repository: Repository, actor: Actor, cause: str, now: datetime) -> None:
     details = {"name": repository.name}
     events.add(tx, [Event(kind, now, cause, repository_id=repository.id, actor=actor.name, details=details)])
+    tx.wake(WATCHED)

@@ -42,7 +42,7 @@ from mainstay.flow.fleet import Bounds
 from mainstay.flow.retain import Rules
 from mainstay.model.person import Actor
 from mainstay.model.plan import Json
-from mainstay.model.repository import CommitPolicy, Repository
+from mainstay.model.repository import CommitPolicy, RefMove, Repository
 from mainstay.notify.outlet import Outlet
 from mainstay.store import jobs
 from mainstay.store.blobs import Blobs, open_blobs
@@ -105,7 +105,9 @@ class Engine:
         self.commits = Commits(self.mirrors)
         self.planner = Planner()
         self.starts = Starts(database, self.repositories, self.planner, self.clock, self.wake)
-        self.intake = Intake(database, self.repositories, self.planner, self.starts, self.clock, self.dispatch.expect)
+        self.intake = Intake(
+            database, self.repositories, self.planner, self.starts, self.clock, self.wake, self.dispatch.expect
+        )
         mailing = Mailing(config.outlet.mail is not None, config.outlet.author_domains)
         self.reporting = Reporting(database, self.repositories, self.intake, self.logs, self.clock, self.wake, mailing)
         self.tally = Tally(database, self.wake)
@@ -267,9 +269,9 @@ class Engine:
         """The same without waiting for it; on a server that does not watch it nothing happens."""
         self.intake.notice(repository.id, noticed_by)
 
-    async def pushed(self, repository_id: int) -> None:
+    async def pushed(self, repository_id: int, moves: Sequence[RefMove]) -> None:
         """Somebody pushed to our own git server; returns when the push is stored."""
-        await self.intake.look(repository_id, "git")
+        await self.intake.look(repository_id, "git", moves)
 
     def mirror_of(self, repository: Repository) -> Path:
         """Where the server's bare mirror of a repository is."""

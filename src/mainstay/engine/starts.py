@@ -1,6 +1,7 @@
 """Builds that no push brings: by schedule, and by hand (`workflow_dispatch`)."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,7 +15,7 @@ from mainstay.model.build import NewBuild
 from mainstay.model.errors import BadInput, MainstayError, NotFound
 from mainstay.model.person import Actor
 from mainstay.model.plan import Json
-from mainstay.model.repository import Commit, Repository
+from mainstay.model.repository import Commit, RefMove, Repository
 from mainstay.store import audit, builds, repositories, schedules
 from mainstay.store.database import Database, Tx
 from mainstay.store.schedules import Scheduled
@@ -25,6 +26,10 @@ from mainstay.workflow.triggers import TriggerEvent
 MISSED_COUNTED = 1000
 LONGEST_SLEEP_S = 3600.0
 """A clock that was set back or forth is noticed after this at the latest."""
+ELSEWHERE_S = 120.0
+"""So long a due start is left to other servers while this one has not fetched the commit; then it is told."""
+AGAIN_S = 5.0
+"""Until what was left to others is looked at again."""
 
 log = logging.getLogger(__name__)
 
@@ -76,22 +81,33 @@ class Starts:
         """Start what is due; sleep until the next is."""
         with self._wake.watch("schedules") as told:
             while True:
-                now = self._clock.now()
+                now, left = self._clock.now(), False
                 for scheduled in await self._database.read(schedules.due, now):
-                    await self._start_due(scheduled, now)
+                    if await self._is_elsewhere(scheduled, now):
+                        left = True
+                    else:
+                        await self._start_due(scheduled, now)
                 due = await self._database.read(schedules.next_due)
                 pause = LONGEST_SLEEP_S if due is None else (due - self._clock.now()).total_seconds()
-                await told.wait(min(max(pause, 0.05), LONGEST_SLEEP_S))
+                await told.wait(min(max(pause, AGAIN_S if left else 0.05), LONGEST_SLEEP_S))
+
+    async def _is_elsewhere(self, scheduled: Scheduled, now: datetime) -> bool:
+        """Whether to leave a due start to another server on this database, which has its commit."""
+        if scheduled.next_at is None or (now - scheduled.next_at).total_seconds() > ELSEWHERE_S:
+            return False
+        repository = await self._repositories.get(scheduled.repository_id)
+        reached = await self._database.read(repositories.reached, repository.id)
+        ref = default_ref(repository, reached)
+        return ref is not None and not await self._repositories.mirrors.has(repository.id, reached[ref])
 
     async def _start_due(self, scheduled: Scheduled, now: datetime) -> None:
-        """Run a schedule once, however often it was missed, and move it on; a failure is told and not repeated."""
+        """Run a schedule once, however often it was missed, and move it on in the same transaction: a server that is
+        killed before starts it again. A failure is told and not repeated.
+        """
         line = cron.parse(scheduled.cron)
-        if not await self._database.write(schedules.ran, scheduled, now, cron.next_after(line, now)):
-            return
         missed = 0 if scheduled.next_at is None else _missed(line, scheduled.next_at, now)
-        await self._start(
-            scheduled, (scheduled.next_at or now).isoformat(), f"scheduled: {scheduled.cron}", now, missed
-        )
+        occasion, cause = (scheduled.next_at or now).isoformat(), f"scheduled: {scheduled.cron}"
+        await self._start(scheduled, occasion, cause, _Step(now, cron.next_after(line, now), missed))
 
     async def scheduled_now(self, actor: Actor, name: str, source: str, text: str) -> int:
         """Start a schedule out of turn; give the id of its build. Raises NotFound, BadInput with the reason."""
@@ -102,7 +118,7 @@ class Starts:
         now = self._clock.now()
         told = _Told(actor, f"{name}: {source} as scheduled ({text})", {})
         occasion, cause = f"by {actor.name} {now.isoformat()}", f"the schedule {text} was started by {actor}"
-        build_id, reason = await self._start(scheduled, occasion, cause, now, scheduled.missed, told)
+        build_id, reason = await self._start(scheduled, occasion, cause, _Step(now, None, scheduled.missed), told)
         if build_id is None:
             raise BadInput(f"nothing was started: {reason}")
         return build_id
@@ -112,8 +128,7 @@ class Starts:
         scheduled: Scheduled,
         occasion: str,
         cause: str,
-        now: datetime,
-        missed: int,
+        step: "_Step",
         told: "_Told | None" = None,
     ) -> tuple[int | None, str | None]:
         """Plan and store a schedule's build and keep what came of it: the build's id, or why there is none."""
@@ -121,7 +136,7 @@ class Starts:
             repository = await self._repositories.get(scheduled.repository_id)
             if repository.paused_at is not None and told is None:  # A person may still start it.
                 reason = "the repository is paused"
-                await self._database.write(schedules.came_of_it, scheduled, None, reason, missed)
+                await self._database.write(_store_nothing, scheduled, reason, step, told)
                 return None, reason
             mirror = self._repositories.mirrors.of(repository.id)
             whole, commit = await self._commit(repository, mirror, None)
@@ -130,7 +145,7 @@ class Starts:
         except Exception as error:
             log.exception("The schedule %s of %s could not be started", scheduled.cron, scheduled.source)
             reason = error.message if isinstance(error, MainstayError) else f"{type(error).__name__}: {error}"
-            await self._database.write(schedules.came_of_it, scheduled, None, reason, missed)
+            await self._database.write(_store_nothing, scheduled, reason, step, told)
             return None, reason
         new = [
             NewBuild(
@@ -148,12 +163,12 @@ class Starts:
         ]
         if not new:
             reason = planned.passed_over.get(scheduled.source) or f"the file is no longer there at {whole}"
-            await self._database.write(schedules.came_of_it, scheduled, None, reason, missed)
+            await self._database.write(_store_nothing, scheduled, reason, step, told)
             return None, reason
-        return await self._database.write(_store_scheduled, scheduled, commit, new, now, missed, told), None
+        return await self._database.write(_store_scheduled, scheduled, commit, new, step, told), None
 
-    async def refresh(self, repository: Repository, mirror: Mirror, commit: Commit) -> None:
-        """Learn the schedules of a default branch's tip."""
+    async def refresh(self, repository: Repository, mirror: Mirror, commit: Commit, at: RefMove) -> None:
+        """Learn the schedules of a default branch's tip, unless the branch has moved on from there."""
         now = self._clock.now()
         found = {
             (source, text): cron.next_after(cron.parse(text), now)
@@ -161,7 +176,7 @@ class Starts:
         }
         known = await self._database.read(schedules.of_repository, repository.id)
         if {(each.source, each.cron) for each in known} != found.keys():
-            await self._database.write(schedules.replace, repository.id, found)
+            await self._database.write(_learn, repository.id, at, found)
 
     async def _commit(self, repository: Repository, mirror: Mirror, ref: str | None) -> tuple[str, Commit]:
         """A ref's whole name and the commit it stands at; without a ref the default branch."""
@@ -186,7 +201,7 @@ def _why_not(passed_over: dict[str, str], source: str, whole: str) -> str:
     return f"no workflow at {whole} that starts by hand is called {source[:200]!r}" + (f"; {others}" if others else "")
 
 
-def default_ref(repository: Repository, reached: dict[str, str]) -> str | None:
+def default_ref(repository: Repository, reached: Mapping[str, str]) -> str | None:
     """The branch that schedules run on: the remote's own default, else `main`, `master`, or the only one."""
     candidates = [repository.default_ref, "refs/heads/main", "refs/heads/master"]
     for ref in candidates:
@@ -210,6 +225,16 @@ class _Told:
     inputs: dict[str, Json]
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a start does to its schedule."""
+
+    at: datetime
+    next_at: datetime | None
+    """When it is due next. A start by a person (`_Told`) does not move it."""
+    missed: int
+
+
 def _missed(line: cron.Cron, due: datetime, now: datetime) -> int:
     """How many more times than once it was due by now, counted up to a limit."""
     count, at = 0, cron.next_after(line, due)
@@ -218,19 +243,26 @@ def _missed(line: cron.Cron, due: datetime, now: datetime) -> int:
     return count
 
 
+def _learn(tx: Tx, repository_id: int, at: RefMove, found: dict[tuple[str, str], datetime | None]) -> None:
+    repositories.lock(tx, repository_id)
+    if repositories.reached(tx, repository_id).get(at.ref) == at.new:  # else whoever moved it learns them
+        schedules.replace(tx, repository_id, found)
+
+
 def _store_scheduled(
-    tx: Tx,
-    scheduled: Scheduled,
-    commit: Commit,
-    new: list[NewBuild],
-    now: datetime,
-    missed: int,
-    told: _Told | None,
+    tx: Tx, scheduled: Scheduled, commit: Commit, new: list[NewBuild], step: _Step, told: _Told | None
 ) -> int | None:
-    made = _store(tx, scheduled.repository_id, commit, new, now, told)
+    if told is None and not schedules.ran(tx, scheduled, step.at, step.next_at):
+        return None  # another server was quicker
+    made = _store(tx, scheduled.repository_id, commit, new, step.at, told)
     reason = None if made else "a build of this commit and this time was there already"
-    schedules.came_of_it(tx, scheduled, made[0] if made else scheduled.build_id, reason, missed)
+    schedules.came_of_it(tx, scheduled, made[0] if made else scheduled.build_id, reason, step.missed)
     return made[0] if made else None
+
+
+def _store_nothing(tx: Tx, scheduled: Scheduled, reason: str, step: _Step, told: _Told | None) -> None:
+    if told is not None or schedules.ran(tx, scheduled, step.at, step.next_at):
+        schedules.came_of_it(tx, scheduled, None, reason, step.missed)
 
 
 def _store(

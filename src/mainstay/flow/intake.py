@@ -20,6 +20,24 @@ def moves(known: Mapping[str, str], seen: Mapping[str, str], repository: Reposit
     ]
 
 
+def in_order(
+    told: Sequence[RefMove], known: Mapping[str, str], repository: Repository
+) -> tuple[list[RefMove], list[RefMove]]:
+    """Of the moves that somebody told of: those that lead on from `known`, one after the other, and the others."""
+    place, taken = dict(known), list[RefMove]()
+    left = [move for move in told if is_watched(move.ref, repository) and move.old != move.new]
+    while True:
+        following = next((move for move in left if place.get(move.ref) == move.old), None)
+        if following is None:
+            return taken, left
+        left.remove(following)
+        taken.append(following)
+        if following.new is None:
+            place.pop(following.ref, None)
+        else:
+            place[following.ref] = following.new
+
+
 def is_watched(ref: str, repository: Repository) -> bool:
     """Whether pushes to `ref` count: tags always, branches by the repository's patterns, nothing else."""
     if tag_of(ref) is not None:

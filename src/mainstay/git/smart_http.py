@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mainstay.git.fetching import strict
 from mainstay.git.process import READ_BYTES, Process, failed, run
+from mainstay.git.pushing import Exchange
 from mainstay.git.refs import read_local
 from mainstay.git.source import LocalRepository
 from mainstay.model.errors import BadInput, TooLarge
@@ -92,8 +93,9 @@ async def receive(
     """Take a push in. `moved` is given the refs that moved, and the pusher hears of success only when it returns."""
     config = {**CONFIG, "receive.maxInputSize": str(limit_bytes)}
     request = _limited(_decoded(body, encoding), limit_bytes + REQUEST_LIMIT_BYTES)
-    pieces = _serve(git_dir, RECEIVE_PACK, request, _environment(RECEIVE_PACK, protocol), config)
-    return await _begun(RECEIVE_PACK, _held_back(git_dir, pieces, moved))
+    exchange = Exchange()
+    pieces = _serve(git_dir, RECEIVE_PACK, exchange.reading(request), _environment(RECEIVE_PACK, protocol), config)
+    return await _begun(RECEIVE_PACK, _held_back(git_dir, pieces, exchange, moved))
 
 
 async def _serve(
@@ -111,23 +113,28 @@ async def _serve(
             raise failed(args, exit_code, process.stderr)
 
 
-async def _held_back(git_dir: Path, pieces: AsyncGenerator[bytes, None], moved: Moved) -> AsyncGenerator[bytes, None]:
+async def _held_back(
+    git_dir: Path, pieces: AsyncGenerator[bytes, None], exchange: Exchange, moved: Moved
+) -> AsyncGenerator[bytes, None]:
     """The answer to a push, its end only when `moved` has returned: accepted means stored."""
     repository = LocalRepository(git_dir, git_dir)
     before = (await read_local(repository)).refs
     held = b""
     async with aclosing(pieces):
         async for data in pieces:
+            exchange.answered(data)
             held += data
             if len(held) > HELD_BACK_BYTES:
                 yield held[:-HELD_BACK_BYTES]
                 held = held[-HELD_BACK_BYTES:]
-    after = (await read_local(repository)).refs
-    moves = [
-        RefMove(ref, before.get(ref), after.get(ref))
-        for ref in sorted(before.keys() | after.keys())
-        if before.get(ref) != after.get(ref)
-    ]
+    moves = exchange.moves()
+    if moves is None:
+        after = (await read_local(repository)).refs
+        moves = [
+            RefMove(ref, before.get(ref), after.get(ref))
+            for ref in sorted(before.keys() | after.keys())
+            if before.get(ref) != after.get(ref)
+        ]
     if moves:
         await moved(moves)
     yield held

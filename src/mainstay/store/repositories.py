@@ -11,7 +11,7 @@ from mainstay.model.repository import Commit, CommitPolicy, Push, RefMove, Repos
 from mainstay.store import secrets, variables
 from mainstay.store.database import Tx
 from mainstay.store.dialect import for_no_key_update, insert_ignore, upsert
-from mainstay.store.schema import commits, pushes, refs, repositories
+from mainstay.store.schema import begun_moves, commits, pushes, refs, repositories
 
 
 def _repository(row: Any) -> Repository:
@@ -155,6 +155,24 @@ def move_ref(tx: Tx, repository_id: int, move: RefMove, now: datetime) -> None:
         return
     values = {"repository_id": repository_id, "name": move.ref, "commit": move.new, "moved_at": now}
     tx.conn.execute(upsert(tx, refs, [refs.c.repository_id, refs.c.name], [refs.c.commit, refs.c.moved_at]), values)
+
+
+def begin_move(tx: Tx, repository_id: int, move: RefMove) -> None:
+    """Keep that the first builds of a move are stored and others are to follow, wherever its ref goes meanwhile."""
+    values = {"repository_id": repository_id, "ref": move.ref, "old": move.old, "new": move.new}
+    tx.conn.execute(insert_ignore(tx, begun_moves), [values])
+
+
+def end_move(tx: Tx, repository_id: int, move: RefMove) -> None:
+    """All builds of a move are stored."""
+    this = (begun_moves.c.repository_id == repository_id, begun_moves.c.ref == move.ref, begun_moves.c.new == move.new)
+    tx.conn.execute(delete(begun_moves).where(*this))
+
+
+def begun(tx: Tx, repository_id: int) -> list[RefMove]:
+    """The moves of which only a part is stored, in the order in which they were seen."""
+    query = select(begun_moves).where(begun_moves.c.repository_id == repository_id).order_by(begun_moves.c.id)
+    return [RefMove(row.ref, row.old, row.new) for row in tx.conn.execute(query)]
 
 
 def add_push(

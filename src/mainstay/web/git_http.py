@@ -62,8 +62,8 @@ async def receive_pack(request: Request) -> Response:
     return _response(answer)
 
 
-async def _moved(site: Site, repository_id: int, _: list[RefMove]) -> None:
-    await site.engine.pushed(repository_id)
+async def _moved(site: Site, repository_id: int, moves: list[RefMove]) -> None:
+    await site.engine.pushed(repository_id, moves)
 
 
 async def _opened(request: Request, *, push: bool) -> Repository | Response:
@@ -87,6 +87,8 @@ async def _opened(request: Request, *, push: bool) -> Repository | Response:
     if push and repository.paused_at is not None:
         raise NotAllowed(f"{name} is paused, so nothing would be built; resume it first")
     if not (site.engine.mirror_of(repository) / "HEAD").is_file():
+        if repository.url is None:
+            raise Unavailable(f"{name} lives on another server of this database; send /git/ to that one")
         raise Unavailable(f"{name} has not been fetched yet; try again in a moment")
     return repository
 

@@ -17,7 +17,7 @@ from mainstay.store.schema.reports import (
     subscriptions,
     to_judge,
 )
-from mainstay.store.schema.repositories import commits, pushes, refs, repositories, schedules
+from mainstay.store.schema.repositories import begun_moves, commits, pushes, refs, repositories, schedules
 from mainstay.store.schema.runners import runners
 from mainstay.store.schema.secrets import environment_jobs, secrets, variables, webhook_secrets
 from mainstay.store.schema.server import events, settings
@@ -27,6 +27,7 @@ __all__ = [
     "artifacts",
     "attempts",
     "audit",
+    "begun_moves",
     "break_looks",
     "breaks",
     "builds",

@@ -45,6 +45,19 @@ refs = Table(
     Index(None, "repository_id", "moved_at"),
 )
 
+# Moves of which the first builds are stored and others are to follow: what a killed server had begun is not forgotten
+# when the ref has gone elsewhere meanwhile.
+begun_moves = Table(
+    "begun_moves",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("repository_id", Id, owned_by("repositories"), nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("old", String(64)),
+    Column("new", String(64), nullable=False),
+    Index(None, "repository_id", "ref", "new", unique=True),
+)
+
 # Every ref move that was noticed.
 pushes = Table(
     "pushes",
