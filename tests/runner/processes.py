@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mainstay.runner.keeper import Keeper, StepExit, Zygote
+from mainstay.runner.zygote import PR_SET_CHILD_SUBREAPER, prctl
 
 ENV = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 
@@ -32,16 +33,17 @@ async def step(keeper: Keeper, *argv: str, cwd: Path | str = "/", **options: Any
 
 @asynccontextmanager
 async def zygote() -> AsyncIterator[Zygote]:
-    """A started zygote that is stopped in the end."""
+    """A started zygote that is stopped in the end, when what others lose no longer falls to this process either."""
     one = Zygote()
     await one.start()
     try:
         yield one
     finally:
         await one.stop()
+        prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     """Wait for a condition."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -65,11 +65,17 @@ async def test_a_step_has_exactly_the_environment_folder_and_descriptors_it_is_g
     assert lines[1] == f"{tmp_path} ['0', '1', '2', '3'] True"  # 3 is the listing itself
 
 
-async def test_a_step_ignores_no_signal_and_blocks_none() -> None:
-    async with zygote() as one:
-        keeper = await one.keeper("owner:1")
-        _, output = await step(keeper, "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status")
-        await keeper.end()
+async def test_a_step_ignores_no_signal_and_blocks_none_whatever_the_runner_was_started_with() -> None:
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # as a shell does for what it starts with `&`
+    masked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        async with zygote() as one:
+            keeper = await one.keeper("owner:1")
+            _, output = await step(keeper, "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status")
+            await keeper.end()
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
     # 32 and 33 are the C library's own, and its posix_spawn leaves them ignored.
     own = 1 << 31 | 1 << 32
     assert [int(line.split()[1], 16) & ~own for line in output.splitlines()] == [0, 0]
@@ -103,8 +109,8 @@ async def test_an_environment_larger_than_a_socket_buffer_arrives() -> None:
 async def test_a_run_that_was_given_up_does_not_stand_in_the_way_of_the_next(word: str) -> None:
     async with zygote() as one:
         keeper = await one.keeper("owner:1")
-        running = asyncio.ensure_future(step(keeper, "sleep", "600"))
-        await asyncio.sleep(0.05)
+        running = asyncio.ensure_future(step(keeper, "sh", "-c", "sleep 600; true", word))
+        await until(lambda: marked(word))
         running.cancel()
         await asyncio.wait([running])
         await keeper.terminate(5)
@@ -122,27 +128,27 @@ async def test_a_daemon_that_cleared_its_environment_is_found_and_ended(word: st
     assert marked(word) == []
 
 
-async def test_a_step_that_ignores_sigterm_is_killed_after_its_grace(word: str) -> None:
+async def test_a_step_that_ignores_sigterm_is_killed_after_its_grace(word: str, tmp_path: Path) -> None:
     async with zygote() as one:
         keeper = await one.keeper("owner:1")
-        running = asyncio.ensure_future(step(keeper, "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done", word))
-        await until(lambda: marked(word))
+        script = "trap '' TERM; touch ready; while :; do sleep 0.05; done"
+        running = asyncio.ensure_future(step(keeper, "sh", "-c", script, word, cwd=tmp_path))
+        await until((tmp_path / "ready").exists)
         began = time.monotonic()
         await keeper.terminate(0.3)
-        assert 0.3 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.3
         assert (await running)[0].signal == signal.SIGKILL
         await keeper.end()
     assert marked(word) == []
 
 
-async def test_a_step_that_heeds_sigterm_can_tidy_up(word: str) -> None:
+async def test_a_step_that_heeds_sigterm_can_tidy_up(word: str, tmp_path: Path) -> None:
     async with zygote() as one:
         keeper = await one.keeper("owner:1")
-        script = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done"
-        running = asyncio.ensure_future(step(keeper, "sh", "-c", script, word))
-        await until(lambda: len(marked(word)) == 1)
-        await asyncio.sleep(0.1)
-        await keeper.terminate(30)
+        script = "trap 'echo bye; exit 7' TERM; echo ready; touch ready; while :; do sleep 0.05; done"
+        running = asyncio.ensure_future(step(keeper, "sh", "-c", script, word, cwd=tmp_path))
+        await until((tmp_path / "ready").exists)
+        await keeper.terminate(60)
         ended, output = await running
         assert (ended.code, output.splitlines()[0], output.splitlines()[-1]) == (7, b"ready", b"bye")
         await keeper.end()
@@ -269,10 +275,10 @@ async def test_leftovers_of_a_power_cut_are_found_by_their_mark(word: str) -> No
         other.kill()
 
 
-async def test_five_hundred_jobs_leave_no_zombie_and_no_descriptor() -> None:
+async def test_a_hundred_jobs_leave_no_zombie_and_no_descriptor() -> None:
     async with zygote() as one:
         before: tuple[int, int] | None = None
-        for number in range(500):
+        for number in range(120):
             keeper = await one.keeper(f"owner:{number}")
             ended, _ = await step(keeper, "true")
             assert ended.code == 0

@@ -147,11 +147,14 @@ class Runner:
             holding=attempts.held,
             system=f"{platform.system()} {platform.release()} {platform.machine()}",
         )
+        offered = self._offered
         self._welcome = await self._threads.run(self._calls.hello, message)
         log.info("%s knows this runner as %s, number %d", self._calls.url, message.name, self._welcome.runner)
         self._worked(attempts)
         for attempt in self._welcome.drop:
             attempts.drop(attempt)
+        if self._offered != offered:
+            self._must_greet()  # an engine was found while this hello was on its way
 
     async def _look_for_engine(self, premises: Premises) -> None:
         """Offer containers as soon as they are known to work: the first jobs need not wait for that."""

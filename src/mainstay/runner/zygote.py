@@ -439,10 +439,20 @@ class Zygote:
             os._exit(status)
 
 
+def unignore() -> None:
+    """What the runner was started with (by a shell's `&`, by nohup) is nothing that its jobs are to ignore or block."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals():
+        # What Python itself ignores, `subprocess` sets back.
+        if number not in (signal.SIGPIPE, signal.SIGXFSZ) and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main() -> None:
     """`python -I -S zygote.py FD`: FD is our end of the socket to the runner."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: None)  # not ignored: that would be inherited
+    unignore()
     sock = socket.socket(fileno=int(sys.argv[1]))
     sock.set_inheritable(False)
     gc.disable()
