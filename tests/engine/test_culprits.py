@@ -84,7 +84,7 @@ async def working(server: Engine, outcome: Callable[[Assignment], dict[str, str]
 async def known(server: Engine, enough: Callable[[list[Break]], bool]) -> list[Break]:
     """The breaks, once they are what is waited for."""
     with server.wake.watch("events") as told:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while True:
                 found = await server.db.read(breaks.page, 1, None, 10)
                 if enough(found):
@@ -99,7 +99,7 @@ async def ended(server: Engine, commit: str) -> None:
         return str(verdict(line.state for each in listing.commit_lines(tx, 1, [commit]) for line in each.builds))
 
     with server.wake.watch("events") as told:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(60):
             while await server.db.read(state) not in ("passed", "failed"):
                 await told.wait(0.2)
 
@@ -133,7 +133,7 @@ async def test_where_every_commit_is_tested_the_culprit_is_named_and_nothing_mor
             await ended(server, commit)
         assert len(runner.ran) == 5
         with server.wake.watch("events") as told:  # meanwhile the tests are counted
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (test := await server.db.read(views.by_name, 1, "t::bad")) or test.runs < 5:
                     await told.wait(0.2)
         assert test.failures == 3

@@ -127,6 +127,6 @@ async def test_who_follows_a_log_gets_each_byte_and_ends_with_the_attempt(databa
         for number in range(5):
             await logs.append(runner, attempt, number * 5, b"line\n", None)
         await here.finish(runner, attempt, "passed", log_offset=25, log_tail=b"end", log_bytes=28)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await following
         assert b"".join(got) == b"line\n" * 5 + b"end"

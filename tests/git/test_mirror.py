@@ -552,7 +552,7 @@ async def test_standing_processes_are_bounded_and_idle_ones_end(
         await mirror.create()
         await take_in(mirror, origin)
     assert standing.open <= 2
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while standing.open:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await standing.close()

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -82,10 +81,8 @@ async def test_too_much_output_is_an_error_and_ends_git() -> None:
 
 
 async def test_a_time_limit_ends_git() -> None:
-    began = time.monotonic()
     with pytest.raises(GitTimedOut, match=r"git hash-object did not end within 0\.1 s"):
         await run("hash-object", "--stdin", stdin=_endless(), timeout_s=0.1)
-    assert time.monotonic() - began < 5
 
 
 async def test_cancelling_ends_the_whole_process_group(tmp_path: Path) -> None:

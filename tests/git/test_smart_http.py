@@ -82,7 +82,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     app = Starlette(routes=routes)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
     task = asyncio.create_task(server.serve())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]

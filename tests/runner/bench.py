@@ -150,7 +150,7 @@ class RunnerProcess:
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout_s: float = 20.0) -> int:
+    def wait(self, timeout_s: float = 60.0) -> int:
         return self.process.wait(timeout_s)
 
     def kill(self) -> None:
@@ -158,7 +158,7 @@ class RunnerProcess:
             self.process.send_signal(signal.SIGTERM)
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(15)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -172,7 +172,7 @@ class RunnerProcess:
         return sorted(path.name for path in folder.iterdir() if path.name.isdigit()) if folder.exists() else []
 
 
-def until(what: Any, timeout_s: float = 15.0) -> Any:
+def until(what: Any, timeout_s: float = 60.0) -> Any:
     """Wait for a condition; what it gave."""
     end = time.monotonic() + timeout_s
     while not (found := what()):

@@ -121,7 +121,7 @@ class FakeServer:
         """
         self.faults.setdefault(kind, []).extend(how)
 
-    def wait(self, what: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    def wait(self, what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
         """Until `what` is true; what it gave."""
         until = time.monotonic() + timeout_s
         with self.changed:
@@ -131,7 +131,7 @@ class FakeServer:
                 self.changed.wait(min(left, 0.2))
             return found
 
-    def ended(self, attempt: int, timeout_s: float = 20.0) -> Finish:
+    def ended(self, attempt: int, timeout_s: float = 60.0) -> Finish:
         """How an attempt ended, once that has been told."""
         finish = self.wait(lambda: self.records[attempt].finish, timeout_s)
         assert isinstance(finish, Finish)

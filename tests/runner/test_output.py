@@ -1,7 +1,6 @@
 """What jobs print arrives as it was printed, whatever it is, and secrets do not."""
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +27,7 @@ def test_200_mb_arrive_whole_and_memory_stays_flat(tmp_path: Path) -> None:
     with bench.runner() as runner:
         bench.run("true")
         before = resident_kb(runner.process.pid)
-        began = time.monotonic()
         finish, record = bench.run("head -c 200000000 /dev/zero")
-        assert time.monotonic() - began < 15  # a loaded machine; on an idle one it is less than one second
         assert (finish.state, finish.log_bytes, len(record.log)) == ("passed", 200_000_000, 200_000_000)
         assert resident_kb(runner.process.pid) - before < 40_000
 
@@ -57,11 +54,16 @@ def test_stdout_and_stderr_keep_their_order(bench: Bench) -> None:
 
 
 def test_the_first_line_comes_at_once_and_the_rest_while_it_prints(bench: Bench) -> None:
-    attempt, record = bench.give("echo first; sleep 0.6; for i in 1 2 3 4 5 6; do echo $i; sleep 0.15; done")
+    gates = [bench.folder / "gate-1", bench.folder / "gate-2"]
+    waits = [f"while [ ! -e {gate} ]; do sleep 0.02; done" for gate in gates]
+    attempt, record = bench.give(f"echo first; {waits[0]}; echo second; {waits[1]}; echo third")
     bench.server.wait(lambda: bytes(record.log) == b"first\n")
+    gates[0].touch()
+    bench.server.wait(lambda: bytes(record.log) == b"first\nsecond\n")
     assert record.finish is None
+    gates[1].touch()
     bench.server.ended(attempt)
-    assert len(record.log_times) >= 3
+    assert bytes(record.log) == b"first\nsecond\nthird\n"
 
 
 def test_a_log_is_cut_at_its_limit_with_a_visible_word(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def someone_sleeps(tx: Tx) -> bool:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - conditions of all kinds
             await asyncio.sleep(0.005)
 
@@ -164,7 +164,7 @@ async def test_cancelling_many_leaves_no_connection_stuck(database: Database) ->
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(database.write(put, f"after{n}") for n in range(40)))
 
 

@@ -43,7 +43,7 @@ def wake_many(tx: Tx) -> None:
 
 
 async def until_heard(heard: "asyncio.Queue[str]", topic: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await heard.get() != topic:
             pass
 
@@ -183,7 +183,7 @@ async def test_a_cancelled_caller_frees_the_connection_after_its_statement(datab
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await database.write(put, "a") == "a"
     while await database.read(open_transactions):  # noqa: ASYNC110 - the event is another process's
         await asyncio.sleep(0.01)

@@ -294,10 +294,10 @@ class Process:
         try:
             yield
         finally:
-            if not feeding.done():
-                feeding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await feeding
+            feeding.cancel()
+            await asyncio.wait([feeding])  # not `await feeding`: its being cancelled is not our being cancelled
+            if not feeding.cancelled():
+                feeding.result()
 
     async def _feed(self, source: bytes | AsyncIterator[bytes]) -> None:
         try:
@@ -335,9 +335,9 @@ class Process:
                     await asyncio.wait_for(self.wait(), GRACE_S)
         finally:
             self.kill()
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            if pipe is not None:
-                pipe.close()
+            for pipe in (self._popen.stdin, self._popen.stdout):
+                if pipe is not None:
+                    pipe.close()
         await self.wait()
 
     def _signal(self, number: signal.Signals) -> None:
