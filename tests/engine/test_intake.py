@@ -74,7 +74,7 @@ def _stored(tx: Tx) -> list[tuple[str, str, int]]:
 async def stored(server: Engine, enough: Callable[[list[tuple[str, str, int]]], bool]) -> list[tuple[str, str, int]]:
     """The builds, once they are what is waited for."""
     with server.wake.watch("events") as told:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 found = await server.db.read(_stored)
                 if enough(found):
@@ -136,7 +136,7 @@ async def test_since_may_be_shortened_and_what_is_no_commit_is_told(tmp_path: Pa
         assert {commit for commit, _, _ in found} == set(commits)
         with server.wake.watch("events") as told:
             await server.add_repository(Actor("ada"), "lost", str(project.bare), since="f" * 12)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (error := (await server.repositories.by_name("lost")).error):
                     await told.wait(1.0)
         assert "no commit ffffffffffff to begin after" in error

@@ -215,8 +215,9 @@ class Intake:
         try:
             await self._take_in(watched, repository, noticed_by, told)
         except MainstayError as error:
-            _answer(waiters, error)
-            return await self._failed(repository, error)
+            pause = await self._failed(repository, error)
+            _answer(waiters, error)  # when it is stored: whoever is told looks there
+            return pause
         pause = LOCAL_POLL_S if repository.url is None or local_path(repository.url) else repository.poll_s
         pause *= 1 + JITTER * random.random()  # noqa: S311
         if repository.seen_at is None or repository.error is not None:
