@@ -1,12 +1,14 @@
 """Durations, times, sizes, tables and colours as people see them."""
 
 import io
+import json
 from datetime import UTC, datetime
 
 import pytest
 
-from mainstay.cli import terminal
+from mainstay.cli import main, terminal
 from mainstay.cli.terminal import Painted, Progress, Table, Terminal
+from mainstay.model.errors import NotFound
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 
@@ -125,3 +127,15 @@ def test_progress_on_what_is_no_terminal_says_each_change_once() -> None:
         progress.show("running", text)
     progress.clear()
     assert stream.getvalue() == "◐ demo#7 is queued\n◐ demo#7 is running\n"
+
+
+def test_what_others_named_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b]0;title\x07b\x9b2Jc\u202ed\r"
+    terminal.print_json({"name": name})
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == {"name": name}
+    assert shown.isascii()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(main.mainstay, "main", lambda *_, **__: (_ for _ in ()).throw(NotFound(name)))
+        assert main.run([]) == 5
+    assert capsys.readouterr().err == "mainstay: a]0;titleb2Jc\u202ed\n"

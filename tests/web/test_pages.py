@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from mainstay.store import audit, people, secrets, variables
 from mainstay.store import repositories as store
 from mainstay.web.pages import words
 from mainstay.web.pages.forms import Forms
-from tests.web.conftest import API_TOKEN, Site, on_each_database
+from tests.web.conftest import API_TOKEN, Site, on_each_database, serve
 from tests.web.filling import NOON, Filling, JobRow, Step, TestRow, sha_of
 from tests.web.test_reports import messages
 
@@ -271,6 +272,24 @@ def test_home_says_what_is_broken_since_when_and_by_whom(site: Site) -> None:
     link = re.search(r'<a href="(/builds/\d+)">What failed</a>', page)
     assert link is not None
     assert "1 failed test" in site.page(link[1]).text
+
+
+def test_a_strangers_name_for_our_address_reads_nothing(tmp_path: Path, database_url: str) -> None:
+    """A page in the browser of this machine may give its own name our address, and would read what is open to all."""
+    names = frozenset({"127.0.0.1", "localhost", "::1"})
+    for site in serve(tmp_path / "data", database_url, open_hosts=names):
+        for host in ("localhost:8080", "127.0.0.1", "[::1]:8080", "LocalHost"):
+            assert site.page("/", Host=host).status_code == 200, host
+        for host in ("evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "[", ""):
+            assert site.page("/", Host=host).status_code == 401, host
+        assert site.api("GET", "/builds", headers={"Host": "evil.example"}).status_code == 200  # who has a token may
+
+
+def test_what_does_not_say_otherwise_is_kept_by_nobody(site: Site) -> None:
+    site.fill(everything)
+    for path in ("/", "/cctray.xml", "/feeds/demo.atom", "/metrics", "/api/v1/builds", "/healthz", "/nowhere"):
+        answer = site.client.get(path, headers={"Authorization": f"Bearer {API_TOKEN}"})
+        assert answer.headers["cache-control"] == "no-store", path
 
 
 def test_pages_need_a_sign_in_where_reading_is_not_public(closed_site: Site) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from mainstay.model.events import Event, EventKind
 from mainstay.model.person import Actor
-from mainstay.store import events
+from mainstay.store import events, tokens
 from mainstay.store.database import Tx
 from tests.web.conftest import API_TOKEN, RUNNER_TOKEN
 from tests.web.filling import Filling, JobRow
@@ -114,6 +114,20 @@ def test_a_stream_ends_when_its_token_is_revoked(server: Served) -> None:
         httpx.delete(f"{server.url}/api/v1/tokens/{made['id']}", headers=API)
         server.do(server.engine.cancel_build, Actor("ada"), 1, None)
         assert list(found) == []
+
+
+def test_a_followed_log_ends_when_its_reader_may_not_read_it_any_more(server: Served) -> None:
+    runner = server.fill(running_job)
+    token = "mst_api_passing"
+    key = server.fill(lambda f: f.token("api", token, "passing"))
+    path = f"{server.url}/api/v1/jobs/1/attempts/1/log?follow=1"
+    with httpx.stream("GET", path, headers={"Authorization": f"Bearer {token}"}, timeout=20) as answer:
+        server.do(server.engine.append_log, runner, 1, 0, b"before", None)
+        pieces = answer.iter_raw()
+        assert next(pieces) == b"before"
+        server.fill(lambda f: tokens.revoke(f.tx, key, f.now))
+        server.do(server.engine.append_log, runner, 1, 6, b"after", None)
+        assert b"after" not in b"".join(pieces)
 
 
 def test_waiting_for_a_build_ends_with_its_verdict(server: Served) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvicorn
 
+from mainstay.cli.connections import Connection
 from mainstay.cli.garbage import spare_what_stays
 from mainstay.engine.fleet import Local
 from mainstay.engine.lease import Lease
@@ -107,6 +108,7 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
             options = Options(
                 public_reading=_reading(place) == "all",
                 public_repositories=_reading(place) != "none",
+                open_hosts=LOOPBACK if _alone_here(place) and place.public_reading is None else None,
                 address=place.public_url,
                 hook_secrets=place.hook_secrets,
                 data=place.data,
@@ -136,8 +138,12 @@ async def hosted(place: Place) -> AsyncIterator[Running]:
 def _reading(place: Place) -> str:
     """What is read without signing in. With an address for others a proxy stands before us: all the world comes from
     the loopback address then."""
-    alone = place.host in LOOPBACK and place.public_url is None
-    return place.public_reading or ("all" if alone else "marked")
+    return place.public_reading or ("all" if _alone_here(place) else "marked")
+
+
+def _alone_here(place: Place) -> bool:
+    """Whether only this machine reaches us."""
+    return place.host in LOOPBACK and place.public_url is None
 
 
 async def until_told(work: Callable[[], Awaitable[int]] | None = None) -> int:
@@ -164,7 +170,7 @@ def _configuration(app: object) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
         loop="none",
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,

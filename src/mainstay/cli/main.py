@@ -125,7 +125,10 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except MainstayError as error:
-        click.echo(f"mainstay: {error.message}", err=True)
+        from mainstay.cli import terminal  # noqa: PLC0415 - start-up time, for what is told once at the end
+
+        # Names that others chose stand in such messages.
+        terminal.messages().line(f"mainstay: {error.message}")
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("mainstay: interrupted", err=True)

@@ -37,6 +37,8 @@ STATES = {
 }
 COMMANDS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
 """Control characters, but for tabs, line ends and colours."""
+BEYOND_JSON = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What JSON may hold as it is, and terminals take for commands or for the direction of what follows."""
 RING = "◐◓◑◒"
 WORDS = {"allowed": "failed (allowed)", "timed_out": "timed out"}
 OPEN_STATES = frozenset({"waiting", "queued", "running"})
@@ -114,7 +116,8 @@ def messages() -> Terminal:
 
 def print_json(document: Any) -> None:
     """Write one JSON document to standard output."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    sys.stdout.write(BEYOND_JSON.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text) + "\n")
 
 
 # ---------------------------------------------------------------------------------------------------- numbers as words

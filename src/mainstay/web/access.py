@@ -125,6 +125,16 @@ async def sight_now(request: Request) -> frozenset[int] | None:
     return permit.sight(await _reading(request, identity))
 
 
+async def still_seen(request: Request) -> bool:
+    """Whether what the path names is within sight still, for answers that stay open."""
+    found = asking(request)
+    try:
+        seen = await sight_now(request)
+    except NotSignedIn:
+        return False
+    return seen is None or (found is not None and found.repository_id in seen)
+
+
 def insider(request: Request) -> None:
     """Let nobody pass who has no role anywhere. `reader` (or its kin) must have been called."""
     found = asking(request)
@@ -155,13 +165,21 @@ async def _reading(request: Request, person: Identity | None) -> Grants:
     site = site_of(request)
     # Behind a proxy all the world comes from this machine, for which reading was left open.
     through_proxy = any(name in request.headers for name in FORWARDED)
-    open_to_all = site.options.public_reading and not through_proxy
+    open_to_all = site.options.public_reading and not through_proxy and _by_our_name(request)
     if person is None:
         public = await site.engine.access.public() if site.options.public_repositories else frozenset()
         return Grants(Role.READER if open_to_all else None, public=public)
     if open_to_all and person.kind == "session" and person.grants.everywhere is None:
         return replace(person.grants, everywhere=Role.READER)
     return person.grants
+
+
+def _by_our_name(request: Request) -> bool:
+    names = site_of(request).options.open_hosts
+    try:
+        return names is None or urlsplit(f"//{request.headers.get('host', '')}").hostname in names
+    except ValueError:
+        return False
 
 
 async def _see(request: Request, person: Identity | None, grants: Grants) -> Role | None:

@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from mainstay.model.errors import NotFound
 from mainstay.store.views import builds as views
 from mainstay.store.views.builds import AttemptPlace
+from mainstay.web.access import still_seen
 from mainstay.web.options import Site, site_of
 from mainstay.web.streams import BEAT_S
 
@@ -33,7 +34,7 @@ async def answer(request: Request, job_id: int, number: int, *, follow: bool) ->
     asked = request.headers.get("range")
     headers = {"Accept-Ranges": "bytes", "Cache-Control": "no-store", "Content-Disposition": _disposition(place)}
     if follow and (start := followed_from(asked, size)) is not None:
-        return StreamingResponse(followed(site, place.id, start), media_type="text/plain", headers=headers)
+        return StreamingResponse(followed(request, place.id, start), media_type="text/plain", headers=headers)
     span = wanted_range(asked, size)
     if span is None:
         headers["Content-Range"] = f"bytes */{size}"
@@ -81,11 +82,17 @@ def _range(header: str | None) -> tuple[str, str] | None:
     return None if match is None or not any(match.groups()) else (match[1], match[2])
 
 
-async def followed(site: Site, attempt_id: int, start: int) -> AsyncIterator[bytes]:
-    """The bytes from `start` on, and all that come, until the attempt has ended or the server stops."""
+async def followed(request: Request, attempt_id: int, start: int) -> AsyncIterator[bytes]:
+    """The bytes from `start` on, and all that come.
+
+    Until the attempt has ended, the server stops, or the reader may not read them any more.
+    """
+    site = site_of(request)
     with site.streams.watch(site.engine.wake, f"log:{attempt_id}", f"attempt:{attempt_id}") as grown:
         while site.streams.going():
             size, ended = await site.engine.log_size(attempt_id)
+            if not await still_seen(request):
+                return
             async for piece in site.engine.log_range(attempt_id, start, size):
                 start += len(piece)
                 yield piece

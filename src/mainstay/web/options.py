@@ -17,6 +17,9 @@ class Options:
     public_reading: bool = False
     """Pages, badges and feeds of all repositories can be read without signing in. The command line turns it on for a
     server that only listens on the loopback address. Commands and the API always need a token."""
+    open_hosts: frozenset[str] | None = None
+    """The names by which the server must be addressed for `public_reading`; None: any. Where it is open because only
+    this machine reaches it, a page of a stranger could otherwise give its own name our address, and read us."""
     public_repositories: bool = True
     """Those of repositories that are marked public can, wherever the server listens."""
     address: str | None = None

@@ -205,7 +205,7 @@ async def tail(request: Request) -> Response:
     place = await logs.place_of(site, number(request, "job"), number(request, "attempt"))
     last = request.headers.get("last-event-id")
     start = _number(last if last is not None else request.query_params.get("from"), "from") or 0
-    return streams.events(Tail(site, place.id, speak(request)[0]).events(start))
+    return streams.events(Tail(request, place.id, speak(request)[0]).events(start))
 
 
 async def raw(request: Request) -> Response:

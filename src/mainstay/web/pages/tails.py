@@ -2,8 +2,11 @@
 
 from collections.abc import AsyncIterator
 
+from starlette.requests import Request
+
 from mainstay.web import logs, streams
-from mainstay.web.options import Site
+from mainstay.web.access import still_seen
+from mainstay.web.options import site_of
 from mainstay.web.pages import ansi
 from mainstay.web.pages.ansi import LogLine
 from mainstay.web.pages.rendering import environment
@@ -18,8 +21,9 @@ BEHIND_BYTES = 1 << 20
 class Tail:
     """What one reader was sent of one log."""
 
-    def __init__(self, site: Site, attempt_id: int, words: Words) -> None:
-        self._site = site
+    def __init__(self, request: Request, attempt_id: int, words: Words) -> None:
+        self._request = request
+        self._site = site_of(request)
         self._attempt = attempt_id
         self._words = words
         self._look = ansi.Look()
@@ -36,6 +40,8 @@ class Tail:
         with site.streams.watch(site.engine.wake, f"log:{attempt}", f"attempt:{attempt}") as grown:
             while site.streams.going():
                 size, ended = await site.engine.log_size(attempt)
+                if not await still_seen(self._request):
+                    return
                 if size - start > BEHIND_BYTES:
                     start = await some_before(site, attempt, size - TAIL_BYTES, start)
                     number, self._inside = await self._number(start), False
