@@ -5,15 +5,17 @@ import io
 import os
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mainstay.git import copying
 from mainstay.git.mirror import Mirror
 from mainstay.git.process import GitError
+from mainstay.git.reader import KEPT_BYTES, ObjectReader
 from mainstay.git.standing import CAT_FILE, Standing
 from mainstay.model.errors import BadInput, Conflict, NotFound, TooLarge
 from tests.git.conftest import ENV, Origin
@@ -57,6 +59,53 @@ async def test_a_pushed_commit_is_brought_with_its_files(origin: Origin, mirror:
     assert await mirror.paths(sha) == [".github/workflows/ci.yml"]
     assert await mirror.read(sha, ".github/workflows/ci.yml") == b"on: push\n"
     fsck(mirror)
+
+
+async def test_what_was_just_brought_is_not_asked_of_git_again(
+    origin: Origin, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push is looked at from several sides: ancestry, commits shown, paths, workflow files, and all of it again."""
+    first = origin.commit(".mainstay/ci.yml", "on: push\n")
+    origin.push()
+    await take_in(mirror, origin)
+    second = origin.commit("other", "x" * 100_000)
+    origin.push()
+    await take_in(mirror, origin)
+    asked: list[str] = []
+    ask = ObjectReader._ask
+
+    async def counted(self: ObjectReader, verb: str, names: Sequence[str], take: Any) -> Any:
+        asked.extend(names)
+        return await ask(self, verb, names, take)
+
+    monkeypatch.setattr(ObjectReader, "_ask", counted)
+    assert await mirror.commit_of(second) == second
+    assert await mirror.is_ancestor(first, second)
+    assert await mirror.new_commits(second, [first]) == [second]
+    [shown] = await mirror.commits([second])
+    assert shown.parents == (first,)
+    assert await mirror.paths(second) == [".mainstay/ci.yml", "other"]
+    assert await mirror.read(second, ".mainstay/ci.yml") == b"on: push\n"
+    assert asked == []
+    with pytest.raises(TooLarge):
+        await mirror.read(second, ".mainstay/ci.yml", limit_bytes=3)
+    assert len(await mirror.read(second, "other") or b"") == 100_000
+    assert len(asked) == 1  # too large to be kept
+    with pytest.raises(NotFound):
+        await mirror.commits(["1" * 40])
+
+
+async def test_kept_objects_are_bounded(origin: Origin, mirror: Mirror) -> None:
+    names = [f"file{number}" for number in range(40)]
+    for name in names:
+        (origin.work / name).write_text(name * 2000)
+    sha = origin.commit("last", "last")
+    origin.push()
+    await take_in(mirror, origin)
+    for name in names:
+        assert await mirror.read(sha, name) == (name * 2000).encode()
+    assert mirror._objects._kept_bytes == sum(len(thing.data) for thing in mirror._objects._kept.values())
+    assert 0 < mirror._objects._kept_bytes <= KEPT_BYTES
 
 
 async def test_few_objects_are_copied_without_a_git_and_many_as_a_pack(

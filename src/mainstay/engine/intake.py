@@ -248,7 +248,8 @@ class Intake:
         if repository.url is None and not await self._repositories.mirrors.lives_here(repository.id, known):
             return
         await mirror.create()
-        access = await self._repositories.access(repository)
+        on_machine = repository.url is None or local_path(repository.url) is not None
+        access = None if on_machine else await self._repositories.access(repository)
         if repository.url is None:
             seen = await mirror.refs()
         else:

@@ -55,7 +55,7 @@ class Mirror:
         self.path = path
         self._own = standing is None
         self._standing = standing or Standing(limit=3)
-        self._objects = ObjectReader(path, self._standing)
+        self._objects = ObjectReader(path, self._standing, whole=True)
         self._sources: dict[Path, ObjectReader] = {}
         self._changing = asyncio.Lock()
         self._digits = 0
@@ -69,6 +69,7 @@ class Mirror:
             for git_dir in (self.path, *self._sources):
                 self._standing.forget(git_dir)
         self._sources.clear()
+        self._objects.forget()
 
     async def create(self, object_format: str = "sha1") -> None:
         """Make it when it is not there. An empty one takes a source's other object format by itself (`fetch`)."""
@@ -252,6 +253,7 @@ class Mirror:
                 await asyncio.to_thread(write_few, few, self.path / "objects")
             else:
                 write_few(few, self.path / "objects")
+            self._objects.written(few.objects)
             return
         tips = list(dict.fromkeys((await self.refs()).values()))
         there = await reader.infos(tips)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,10 @@ WINDOW = 200
 OBJECT_LIMIT_BYTES = 64 * 1024 * 1024
 REMEMBERED_ENTRIES = 50_000
 """How many lines of trees one reader remembers; successive commits share nearly all of them."""
+KEPT_OBJECT_BYTES = 16 * 1024
+KEPT_BYTES = 256 * 1024
+"""Commits, workflow files and the like that one reader keeps: a push is looked at from several sides, each of which
+would ask git for the same few. An id always stands for the same bytes."""
 PATHS_LIMIT = 1_000_000
 TIMEOUT_S = 60.0
 
@@ -70,12 +74,16 @@ class Answers:
 class ObjectReader:
     """Reads the objects of one git directory."""
 
-    def __init__(self, git_dir: Path, standing: Standing) -> None:
+    def __init__(self, git_dir: Path, standing: Standing, *, whole: bool = False) -> None:
+        """`whole`: nothing is ever dropped from it, so what was read once need not be asked for again."""
         self.git_dir = git_dir
         self._standing = standing
+        self._whole = whole
         self._trees: OrderedDict[str, tuple[Entry, ...]] = OrderedDict()
         self._remembered = 0
         self._named: set[str] = set()
+        self._kept: OrderedDict[str, Object] = OrderedDict()
+        self._kept_bytes = 0
 
     def names(self, sha: str) -> bool:
         """Whether a tree read here names this object: then, where trees are whole, it is there. False says nothing."""
@@ -83,6 +91,8 @@ class ObjectReader:
 
     async def infos(self, names: Sequence[str]) -> list[Info | None]:
         """Id, kind and size of each name; None where there is no such object. Names are ids or checked refs."""
+        if all(name in self._kept for name in names):
+            return [Info(name, self._kept[name].kind, len(self._kept[name].data)) for name in names]
 
         async def take(answers: Answers) -> Info | None:
             return await answers.head()
@@ -91,6 +101,44 @@ class ObjectReader:
 
     async def objects(self, shas: Sequence[str], limit_bytes: int = OBJECT_LIMIT_BYTES) -> list[Object | None]:
         """The objects with these ids; None where there is none. TooLarge when they hold more than `limit_bytes`."""
+        kept = [self._kept.get(sha) for sha in shas]
+        unknown = [sha for sha, thing in zip(shas, kept, strict=True) if thing is None]
+        read = iter(await self._read(unknown, limit_bytes) if unknown else ())
+        found = [thing if thing is not None else next(read) for thing in kept]
+        if sum(len(thing.data) for thing in found if thing is not None) > limit_bytes:
+            raise TooLarge(f"{len(shas)} objects of {self.git_dir.name} exceed {limit_bytes} bytes.")
+        if self._whole:
+            self._keep((sha, thing) for sha, thing in zip(shas, found, strict=True) if thing is not None)
+        return found
+
+    def written(self, objects: Mapping[str, Object]) -> None:
+        """These have just been written here, with all that they refer to: they need not be read."""
+        self._keep(objects.items())
+        for sha, thing in objects.items():
+            if thing.kind == "tree" and sha not in self._trees:
+                self._remember(sha, tree_entries(thing.data, len(sha)))
+
+    def forget(self) -> None:
+        """Remember nothing: who uses it next may find another state on disk."""
+        self._trees.clear()
+        self._named.clear()
+        self._kept.clear()
+        self._remembered = self._kept_bytes = 0
+
+    def _keep(self, objects: Iterable[tuple[str, Object]]) -> None:
+        """Remember what is small; what was asked for last stays longest. Trees are remembered taken apart."""
+        for sha, thing in objects:
+            if thing.kind == "tree" or len(thing.data) > KEPT_OBJECT_BYTES:
+                continue
+            if sha not in self._kept:
+                self._kept[sha] = thing
+                self._kept_bytes += len(thing.data)
+            self._kept.move_to_end(sha)
+        while self._kept_bytes > KEPT_BYTES:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= len(dropped.data)
+
+    async def _read(self, shas: Sequence[str], limit_bytes: int) -> list[Object | None]:
         left = limit_bytes
 
         async def take(answers: Answers) -> Object | None:
