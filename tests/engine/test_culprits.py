@@ -144,6 +144,48 @@ async def test_where_every_commit_is_tested_the_culprit_is_named_and_nothing_mor
         assert found.culprit == line[1]
 
 
+async def test_green_builds_on_a_green_branch_are_struck_off_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path)
+    project.commit("root")
+    project.push()
+    guilty: list[str] = []
+    async with engine(tmp_path) as server, working(server, bad_from(project, guilty)):
+        await server.loops.end("culprits")
+        looked: list[int] = []
+        look = server.culprits.look
+
+        async def counted(build_id: int) -> None:
+            looked.append(build_id)
+            await look(build_id)
+
+        monkeypatch.setattr(server.culprits, "look", counted)
+        await server.add_repository(ADA, "demo", str(project.bare))
+        await ended(server, project.git("rev-parse", "HEAD"))
+
+        async def pushed(*names: str) -> None:
+            line = [project.commit(name) for name in names]
+            project.push()
+            for commit in line:
+                await ended(server, commit)
+            await server.culprits.round()
+            assert await server.db.read(breaks.due) == []
+
+        await pushed("one", "two")
+        assert looked == []
+        guilty.append(project.commit("bad"))
+        await pushed("three")
+        assert len(looked) == 2
+        guilty.clear()
+        await pushed("mended")
+        assert len(looked) == 3
+        [found] = await server.db.read(breaks.page, 1, None, 10)
+        assert found.state is BreakState.MENDED
+        await pushed("four")
+        assert len(looked) == 3
+
+
 async def test_skipped_commits_are_halved_with_the_failing_tests_only(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.commit("root")

@@ -4,6 +4,7 @@ All of it is on the side: a build that ends only notes that it is to be looked a
 transaction that looks at everything again; killed anywhere, the next look goes on.
 """
 
+import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ GREEN = frozenset({JobState.PASSED, JobState.ALLOWED})
 SAYS_NOTHING = frozenset({"lost", "broken", "timed_out"})
 """Ends of an attempt that say nothing about the code."""
 MAX_NAME = 4000
+SETTLE_S = 0.2
+"""Builds end in bursts, and whoever waits for their verdicts goes first: one look for all of them."""
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +60,19 @@ class Culprits:
         """Look at what has ended; sleep until more has."""
         with self._wake.watch("breaks") as told:
             while True:
-                while due := await self._database.read(breaks.due):
-                    for build_id in due:
-                        await self._look_safely(build_id)
+                await self.round()
                 await told.wait()
+                await asyncio.sleep(SETTLE_S)
+
+    async def round(self) -> None:
+        """Look at all that have ended. Of most nothing follows: those are struck off together."""
+        while due := await self._database.read(breaks.due):
+            idle = await self._database.read(breaks.of_no_consequence, due)
+            if idle:
+                await self._database.write(breaks.looked, idle)
+            for build_id in due:
+                if build_id not in idle:
+                    await self._look_safely(build_id)
 
     async def _look_safely(self, build_id: int) -> None:
         """A look that fails is told and not repeated: the next build of the branch is looked at anew."""
@@ -70,7 +82,7 @@ class Culprits:
             log.warning("Who broke the branch of build %d could not be found out: %s", build_id, error)
         except Exception:
             log.exception("Who broke the branch of build %d could not be found out", build_id)
-        await self._database.write(breaks.looked, build_id)
+        await self._database.write(breaks.looked, [build_id])
 
     async def look(self, build_id: int) -> None:
         """What a build that has ended means for its branch."""

@@ -5,6 +5,7 @@ recipients. What is noted is struck off in the transaction that stores what foll
 judged again; two servers that judge at once find that one was quicker, and look anew.
 """
 
+import asyncio
 import logging
 import random
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ FLAKY = 20
 FLAKY_AGAIN = timedelta(days=30)
 """A flaky test is told of again after this."""
 SETTLE_S = 0.2
-"""Builds end in bursts: one look for all of them."""
+"""Builds end in bursts, and whoever waits for their verdicts goes first: one look for all of them."""
 LONGEST_S = 600.0
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,8 @@ class Reporting:
                 await self.round()
                 next_at = await self._database.read(reports.next_due)
                 pause = LONGEST_S if next_at is None else (next_at - self._clock.now()).total_seconds()
-                await told.wait(min(max(pause, SETTLE_S), LONGEST_S))
+                await told.wait(min(max(pause, 0.0), LONGEST_S))
+                await asyncio.sleep(SETTLE_S)
 
     async def round(self) -> int:
         """Judge every branch that is due; give how many."""

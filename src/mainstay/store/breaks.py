@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 
 from mainstay.model.breakage import OPEN_BREAK, Break, BreakState
+from mainstay.model.states import JobState
 from mainstay.store.database import Tx
 from mainstay.store.dialect import for_update, insert_ignore, parts
 from mainstay.store.schema import attempts, break_looks, breaks, builds, jobs, probes, test_figures, test_results, tests
@@ -29,9 +30,20 @@ def due(tx: Tx, limit: int = 50) -> list[int]:
     return list(tx.conn.execute(select(break_looks.c.build_id).order_by(break_looks.c.build_id).limit(limit)).scalars())
 
 
-def looked(tx: Tx, build_id: int) -> None:
-    """What followed from a build is stored."""
-    tx.conn.execute(delete(break_looks).where(break_looks.c.build_id == build_id))
+def of_no_consequence(tx: Tx, build_ids: Sequence[int]) -> list[int]:
+    """Those of the builds that break nothing, mend nothing and tell of no search: green ones on a green branch."""
+    failed = select(jobs.c.id).where(jobs.c.build_id == builds.c.id, jobs.c.state == JobState.FAILED)
+    standing = select(breaks.c.id).where(
+        breaks.c.repository_id == builds.c.repository_id, breaks.c.ref == builds.c.ref, breaks.c.state.in_(OPEN)
+    )
+    probe = select(probes.c.build_id).where(probes.c.build_id == builds.c.id)
+    query = select(builds.c.id).where(builds.c.id.in_(build_ids), ~failed.exists(), ~standing.exists(), ~probe.exists())
+    return list(tx.conn.execute(query.order_by(builds.c.id)).scalars())
+
+
+def looked(tx: Tx, build_ids: Sequence[int]) -> None:
+    """What followed from these builds is stored."""
+    tx.conn.execute(delete(break_looks).where(break_looks.c.build_id.in_(build_ids)))
 
 
 def _break_of(row: Any) -> Break:
