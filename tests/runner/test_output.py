@@ -1,5 +1,6 @@
 """What jobs print arrives as it was printed, whatever it is, and secrets do not."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainstay.model.plan import Step
+from mainstay.runner.capture import Capture
 from mainstay.runner.logfile import LogFile
 from mainstay.runner.reading import Reading
 from mainstay.workflow.commands import Annotate
@@ -166,3 +168,31 @@ def test_how_the_output_was_cut_changes_nothing(
 def test_a_command_is_found_at_the_very_end_of_the_output(tmp_path: Path) -> None:
     _, commands = read_all(tmp_path, [b"text\n::warn", b"ing::careful"])
     assert [type(each) for each in commands] == [Annotate]
+
+
+@pytest.mark.anyio
+async def test_everything_printed_before_a_drain_is_counted_after_it(tmp_path: Path) -> None:
+    """Whether the thread has to be asked, is at it already, or has been: much is printed beside the drains."""
+    capture = Capture()
+    with (tmp_path / "log").open("wb", buffering=0) as log:
+        tap = capture.open(log.fileno(), 1 << 30, lambda: None)
+        printed = 0
+        for number in range(3000):
+            piece = b"x" * (number % 700)
+            os.write(tap.write_fd, piece)
+            printed += len(piece)
+            if number % 3 == 0:
+                await asyncio.sleep(0)
+            await capture.drain(tap)
+            assert tap.kept_bytes == printed
+        await capture.write(tap, b"words\n")
+        await capture.drain(tap)
+        assert tap.kept_bytes == printed + 6 == (tmp_path / "log").stat().st_size
+        asked: list[str] = []
+        capture._ask = lambda tap, what, text: asked.append(what)  # type: ignore[assignment, method-assign, return-value]
+        await capture.drain(tap)
+        assert asked == []
+        del capture._ask  # type: ignore[method-assign]
+        await capture.close(tap)
+        await capture.drain(tap)
+    capture.stop()

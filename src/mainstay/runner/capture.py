@@ -48,6 +48,8 @@ class Tap:
     """Why bytes could not be kept, in words: the disk is full."""
     told: bool = False
     ended: bool = False
+    busy: bool = False
+    """Whether the thread is at it: bytes may have left the pipe that are not counted yet."""
     asked: deque[tuple[str, bytes, "asyncio.Future[None]"]] = field(default_factory=deque)
 
 
@@ -91,7 +93,12 @@ class Capture:
         return tap
 
     async def drain(self, tap: Tap) -> None:
-        """Return when everything that had been printed before this call is in the file (or counted)."""
+        """Return when everything that had been printed before this call is in the file (or counted).
+
+        Most often that is so already, which is seen here: to ask the thread takes two changes of threads.
+        """
+        if not tap.busy and not tap.asked and (tap.ended or (_waiting(tap) == 0 and not tap.busy)):
+            return  # in this order: what is no longer in the pipe was taken by a thread that had said so before
         await self._ask(tap, "drain", b"")
 
     async def write(self, tap: Tap, text: bytes) -> None:
@@ -130,7 +137,11 @@ class Capture:
                     if not self._answer_all():
                         return
                 elif (tap := self._taps.get(fd)) is not None:
-                    moved = max(moved, self._move(tap, SLICE_BYTES))
+                    tap.busy = True
+                    try:
+                        moved = max(moved, self._move(tap, SLICE_BYTES))
+                    finally:
+                        tap.busy = False
             now = time.monotonic()
             self._dense = self._dense + 1 if moved and now - before < 2 * PAUSE_S else 0
             before = now
@@ -143,21 +154,22 @@ class Capture:
             return False
         while self._asking:
             tap = self._asking.popleft()
+            tap.busy = True
             what, text, answer = tap.asked.popleft()
             try:
                 self._answer(tap, what, text)
             except Exception:
                 log.exception("taking a job's output failed")
                 tap.problem = tap.problem or "its output could not be read; see the runner's log"
+            finally:
+                tap.busy = False
             tap.loop.call_soon_threadsafe(_set, answer)
         return True
 
     def _answer(self, tap: Tap, what: str, text: bytes) -> None:
         if tap.ended:
             return
-        waiting = array.array("i", [0])
-        fcntl.ioctl(tap.read_fd, termios.FIONREAD, waiting)
-        left = waiting[0]
+        left = _waiting(tap)
         while left > 0 and (moved := self._move(tap, min(left, SLICE_BYTES))):
             left -= moved
         if what == "write":
@@ -217,6 +229,13 @@ class Capture:
         if not tap.told:
             tap.told = True
             tap.loop.call_soon_threadsafe(_grown, tap)
+
+
+def _waiting(tap: Tap) -> int:
+    """How many bytes are in its pipe."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(tap.read_fd, termios.FIONREAD, waiting)
+    return waiting[0]
 
 
 def _grown(tap: Tap) -> None:

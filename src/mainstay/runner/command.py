@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import platform
@@ -37,6 +38,7 @@ def run(config: Config) -> int:
     what = "mainstay-runner %s, process %d: %s for %s, in %s"
     logging.getLogger(__name__).info(what, __version__, os.getpid(), config.name, config.server, config.data)
     sys.setswitchinterval(SWITCH_S)
+    gc.freeze()  # what was imported stays: no collection, in which no job goes on, need look at it again
     try:
         return asyncio.run(Runner(config).run())
     except OSError as error:
