@@ -52,10 +52,13 @@ class Access:
         self._remembered: dict[str, tuple[float, Identity]] = {}
         self._runners: set[tuple[int, int]] = set()
         self._public: tuple[float, frozenset[int]] | None = None
+        self._changes = 0
+        """How often something was revoked, so that what was read before is not remembered after it."""
         self._stop = database.on_wake(self._forget)
 
     def _forget(self, topic: str) -> None:
         if topic in ("tokens", "runners", "*"):
+            self._changes += 1
             self._remembered.clear()
             self._runners.clear()
             self._public = None
@@ -69,6 +72,7 @@ class Access:
         known = self._remembered.get(key)
         if known is not None and known[0] > now:
             return known[1]
+        changes = self._changes
         found = await self._database.read(_identity, token, self._clock.now())
         if found is None:
             self._remembered.pop(key, None)
@@ -78,7 +82,8 @@ class Access:
         left_s = REMEMBER_S if ends_at is None else (ends_at - self._clock.now()).total_seconds()
         if len(self._remembered) >= MAX_REMEMBERED:
             self._remembered.clear()
-        self._remembered[key] = (now + min(REMEMBER_S, left_s), identity)
+        if changes == self._changes:
+            self._remembered[key] = (now + min(REMEMBER_S, left_s), identity)
         return identity
 
     async def _used(self, token_id: int, used_at: datetime | None) -> None:
@@ -91,20 +96,26 @@ class Access:
     async def public(self) -> frozenset[int]:
         """The repositories that everybody may read."""
         now = self._clock.monotonic()
-        if self._public is None or self._public[0] <= now:
-            self._public = (now + REMEMBER_S, await self._database.read(people.public))
-        return self._public[1]
+        if self._public is not None and self._public[0] > now:
+            return self._public[1]
+        changes = self._changes
+        found = await self._database.read(people.public)
+        if changes == self._changes:
+            self._public = (now + REMEMBER_S, found)
+        return found
 
     async def check_runner(self, token_id: int, runner_id: int) -> None:
         """Refuse a token that may not speak for a runner. Raises Gone."""
         pair = (token_id, runner_id)
         if pair in self._runners:
             return
+        changes = self._changes
         if not await self._database.read(runners.owned_by, runner_id, token_id):
             raise Gone(f"runner {runner_id} was removed, or belongs to another token; say hello")
         if len(self._runners) >= MAX_REMEMBERED:
             self._runners.clear()
-        self._runners.add(pair)
+        if changes == self._changes:
+            self._runners.add(pair)
 
     async def new_token(self, kind: str, name: str, actor: Actor | None = None) -> str:
         """Make a token of the server's own and keep its hash."""

@@ -219,6 +219,8 @@ def _renew(tx: Tx, runner_id: int, message: Poll, now: datetime, seal: Seal | No
     if isinstance(looked, Exception):
         raise looked
     seen, _ = looked
+    if runners.row(tx, runner_id).last_contact_at < now - timedelta(seconds=lease.seconds):
+        tx.wake("runners")  # it counted as gone: jobs may be held for want of it
     runners.change(tx, runner_id, last_contact_at=now)
     if message.leaving:
         # Only hello takes it back: the answer to an older poll may come behind.

@@ -25,6 +25,7 @@ from mainstay.engine.failing import Failing
 from mainstay.engine.wake import Wake, Watch
 from mainstay.flow import fleet as fleet_flow
 from mainstay.flow.fleet import Bounds, Load
+from mainstay.model.errors import MainstayError
 from mainstay.model.events import Event, EventKind
 from mainstay.store import events, jobs, runners
 from mainstay.store.database import Database, Tx
@@ -40,6 +41,7 @@ MAX_LOG_BYTES = 4 * 1024 * 1024
 """Of a runner's own messages, kept once more beside the present ones."""
 LAST_WORDS = 300
 """Signs of a runner's last line that are told when it fails."""
+AGAIN_S = 1.0
 SETTLE_S = 0.1
 """Events come in bursts: one look for all of them."""
 RUNNER_LOCK = "lock"
@@ -136,8 +138,7 @@ class Fleet:
         try:
             with self._wake.watch("queue", "runners", "events") as told:
                 while True:
-                    pause = await self._turn()
-                    await self._pause(told, pause)
+                    await self._pause(told, await self._turn_safely())
                     await asyncio.sleep(SETTLE_S)
         finally:
             await self._end_all()
@@ -171,6 +172,14 @@ class Fleet:
             for wait in waits:
                 wait.cancel()
         self._changed.clear()
+
+    async def _turn_safely(self) -> float:
+        """A database that is away or full for a while is no reason to end runners and take their jobs from them."""
+        try:
+            return await self._turn()
+        except Exception:
+            log.exception("The number of local runners could not be looked at; it is tried again in a second")
+            return AGAIN_S
 
     async def _turn(self) -> float:
         """Compare what is there with what is wanted; give the seconds until the next look."""
@@ -254,14 +263,18 @@ class Fleet:
     async def _watch(self, member: _Member, process: _Handle) -> None:
         code = await process.wait()
         member.process = None
-        if member.ending:
-            self._members.pop(member.name, None)
-            await self._database.write(runners.retire, member.name, self._clock.now())
-        else:
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            how += _last_words(self._local.folder / member.name / "log", member.said_before)
-            await self._died(member, how)
-        self._changed.set()
+        try:
+            if member.ending:
+                self._members.pop(member.name, None)
+                await self._database.write(runners.retire, member.name, self._clock.now())
+            else:
+                how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+                how += _last_words(self._local.folder / member.name / "log", member.said_before)
+                await self._died(member, how)
+        except MainstayError as error:
+            log.warning("That local runner %s has ended could not be stored: %s", member.name, error)
+        finally:
+            self._changed.set()  # it is started again, whether that could be told or not
 
     async def _died(self, member: _Member, how: str) -> None:
         now, at = self._clock.monotonic(), self._clock.now()

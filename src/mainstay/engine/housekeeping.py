@@ -100,8 +100,8 @@ class Housekeeping:
         gone["artifacts"] = await self._database.write(retention.old_artifacts, due.artifacts, now)
         gone["caches"] = await self._database.write(caches.trim, REPOSITORY_BYTES)
         if due.removed_repositories is not None:
-            for repository_id in await self._database.write(retention.removed_repositories, due.removed_repositories):
-                await asyncio.to_thread(shutil.rmtree, self._mirrors.path_of(repository_id), True)
+            await self._database.write(retention.removed_repositories, due.removed_repositories)
+        await self._drop_mirrors()
         gone["blobs"] = await self.sweep()
         told = ", ".join(f"{count} {what}" for what, count in gone.items() if count)
         if told:
@@ -113,6 +113,15 @@ class Housekeeping:
         reached: int | None = 0
         while reached is not None:
             reached = await self._database.write(retention.old_test_days, before, reached)
+
+    async def _drop_mirrors(self) -> None:
+        """Delete the mirrors of repositories that are in the database no more: another server may have deleted their
+        rows, or this one was killed just then.
+        """
+        there = self._mirrors.present()  # first: one that is added meanwhile has its row before its mirror
+        for repository_id in sorted(there - await self._database.read(retention.known_repositories)):
+            await self._mirrors.drop(repository_id)
+            await asyncio.to_thread(shutil.rmtree, self._mirrors.path_of(repository_id), True)
 
     async def tend_mirrors(self) -> None:
         """Pack the mirrors that hold many small files; nothing is dropped from them."""

@@ -28,6 +28,10 @@ class Mirrors:
             self._open[repository_id] = Mirror(self.path_of(repository_id), self._standing)
         return self._open[repository_id]
 
+    def present(self) -> set[int]:
+        """The repositories that have a mirror on this server."""
+        return {int(path.stem) for path in self.folder.glob("*.git") if path.stem.isdecimal()}
+
     def exists(self, repository_id: int) -> bool:
         """Whether there is a mirror of it on this server."""
         return (self.path_of(repository_id) / "HEAD").is_file()

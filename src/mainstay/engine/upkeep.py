@@ -1,6 +1,7 @@
 """Loops that keep promises by the clock: leases that run out, jobs that no runner fits."""
 
 import asyncio
+import logging
 
 from mainstay.engine import enrol, fit
 from mainstay.engine.clock import Clock
@@ -12,6 +13,8 @@ LEAST_PAUSE_S = 5.0
 """Nothing here asks the database more often when nothing happens."""
 SETTLE_S = 0.2
 """Runners and jobs come in bursts: one look for all of them."""
+
+log = logging.getLogger(__name__)
 
 
 class Upkeep:
@@ -27,7 +30,8 @@ class Upkeep:
         """Give up attempts whose lease ran out.
 
         A server that was just started waits a whole lease before it gives anything up: its runners could not renew
-        while it was away. Another server that was there all the time need not wait.
+        while it was away. So does one that was stopped, or whose machine slept or had its clock set: it finds that much
+        more time has gone by than it meant to sleep. Another server that was there all the time need not wait.
         """
         await asyncio.sleep(self._lease.seconds)
         while True:
@@ -36,7 +40,12 @@ class Upkeep:
             if due is not None and due < now:
                 due = await self._database.write(enrol.give_up_expired, now, self._lease)
             pause = self._lease.seconds / 2 if due is None else (due - now).total_seconds()
-            await asyncio.sleep(min(max(pause, LEAST_PAUSE_S), self._lease.seconds / 2))
+            pause = min(max(pause, LEAST_PAUSE_S), self._lease.seconds / 2)
+            before = self._clock.now()
+            await asyncio.sleep(pause)
+            if (self._clock.now() - before).total_seconds() > pause + self._lease.seconds / 3:
+                log.warning("This server was away for a while: its runners may renew their leases first")
+                await asyncio.sleep(self._lease.seconds)
 
     async def fit_loop(self) -> None:
         """Hold queued jobs that no connected runner fits; release them when one comes."""

@@ -106,6 +106,11 @@ def removed_repositories(tx: Tx, before: datetime) -> list[int]:
     return chosen
 
 
+def known_repositories(tx: Tx) -> set[int]:
+    """All repositories that have a row, those too that were removed a short while ago."""
+    return set(tx.conn.execute(select(repositories.c.id)).scalars())
+
+
 def referenced_blobs(tx: Tx) -> set[str]:
     """The keys of all blobs that a row refers to."""
     found: set[str] = set()
