@@ -78,6 +78,28 @@ async def test_a_removal_reaches_the_others(tmp_path: Path, database_urls: Datab
         await until(b, "repositories", lambda: not b.intake.watched)
 
 
+async def test_a_commit_that_was_forced_away_is_brought_to_a_server_that_never_saw_it(
+    tmp_path: Path, database_urls: DatabaseUrls
+) -> None:
+    project = Project(tmp_path)
+    root = project.commit("root")
+    project.push()
+    async with servers(tmp_path, database_urls.new()) as (a, b):
+        await b.loops.end("intake")
+        added = await a.add_repository(ADA, "demo", str(project.bare))
+        lost = project.commit("thrown away")
+        project.push()
+        await stored(a, lambda found: lost in {commit for commit, _, _ in found})
+        project.git("reset", "-q", "--hard", root)
+        project.push(force=True)
+        b.loops.start("intake", b.intake.run)
+        await until(b, "repositories", lambda: added.id in b.intake.watched)
+        await b.look("demo")
+        assert not await b.mirrors.has(added.id, lost)
+        await b.intake.ensure(added.id, lost)
+        assert await b.mirrors.has(added.id, lost)
+
+
 async def test_a_repository_that_lives_on_one_server_does_not_look_empty_from_another(
     tmp_path: Path, database_urls: DatabaseUrls
 ) -> None:

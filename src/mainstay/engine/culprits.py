@@ -14,6 +14,7 @@ from datetime import datetime
 from mainstay.engine import unfold
 from mainstay.engine.begin import begin
 from mainstay.engine.clock import Clock
+from mainstay.engine.intake import Intake
 from mainstay.engine.repositories import Repositories
 from mainstay.engine.wake import Wake
 from mainstay.flow import culprit, quarantine
@@ -50,7 +51,10 @@ log = logging.getLogger(__name__)
 class Culprits:
     """Looks at builds that have ended."""
 
-    def __init__(self, database: Database, repositories_: Repositories, clock: Clock, wake: Wake) -> None:
+    def __init__(
+        self, database: Database, repositories_: Repositories, intake: Intake, clock: Clock, wake: Wake
+    ) -> None:
+        self._intake = intake
         self._database = database
         self._repositories = repositories_
         self._clock = clock
@@ -95,6 +99,7 @@ class Culprits:
         """Find the range of a job that went red, and store it; nothing where the branch was never green."""
         mirror = self._repositories.mirrors.of(new.repository_id)
         [bad] = new.candidates
+        await self._intake.ensure(new.repository_id, bad)  # another server may have taken it in
         before = await self._database.read(breaks.passed_before, new)
         for good in dict.fromkeys(before):
             if good != bad and await _is_before(mirror, good, bad):
@@ -109,6 +114,7 @@ class Culprits:
         decision = await self._database.write(_decide, break_id, self._clock.now())
         if isinstance(decision, Probe):
             found = await self._database.read(_repository_of, break_id)
+            await self._intake.ensure(found, decision.commit)
             [commit] = await self._repositories.mirrors.of(found).commits([decision.commit])
             await self._database.write(_start, break_id, decision, commit, self._clock.now())
 

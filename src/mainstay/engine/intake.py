@@ -235,8 +235,19 @@ class Intake:
 
     async def ensure(self, repository_id: int, commit: str) -> None:
         """Have a commit in this server's mirror that another server took in. Raises what the look raises."""
-        if not await self._repositories.mirrors.has(repository_id, commit) and repository_id in self._watched:
-            await self.look(repository_id, "poll")
+        mirrors = self._repositories.mirrors
+        if await mirrors.has(repository_id, commit) or repository_id not in self._watched:
+            return
+        await self.look(repository_id, "poll")
+        repository = await self._repositories.get(repository_id)
+        if repository.url is not None and not await mirrors.has(repository_id, commit):
+            # Its ref was forced elsewhere before this server had a look. Most remotes have it for a long time yet.
+            try:
+                await mirrors.of(repository_id).bring(
+                    repository.url, commit, await self._repositories.access(repository)
+                )
+            except MainstayError as error:
+                log.warning("%s: the commit %s is not to be had any more: %s", repository.name, commit, error)
 
     async def _take_in(
         self, watched: _Watched, repository: Repository, noticed_by: str, told: Sequence[RefMove]

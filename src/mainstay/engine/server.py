@@ -117,7 +117,7 @@ class Engine:
         self.housekeeping = Housekeeping(database, blobs, self.mirrors, self.logs, self.clock, self.wake, config.rules)
         self.durations = Durations(database)
         self.figures = Figures(database, self.wake)
-        self.culprits = Culprits(database, self.repositories, self.clock, self.wake)
+        self.culprits = Culprits(database, self.repositories, self.intake, self.clock, self.wake)
         self.fleet: Fleet | None = None
 
     @classmethod

@@ -115,6 +115,12 @@ class Mirror:
                 await self._bring(source, wanted, access)
             await self._move(moves)
 
+    async def bring(self, source: str, sha: str, access: Access | None = None) -> None:
+        """Have a commit that no ref of `source` leads to any more, if it is still there. Raises GitError, NotFound."""
+        async with self._changing:
+            await self._adopt_format(check_sha(sha))
+            await self._bring(source, {sha: sha}, access)
+
     async def commit_of(self, sha: str) -> str | None:
         """The commit that an object id stands for: itself, or what a tag points to. None: neither, or not here."""
         for _ in range(TAG_DEPTH):
