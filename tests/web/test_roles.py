@@ -55,6 +55,8 @@ ROUTES: dict[str, Any] = {
     "POST /repositories/{name}/settings/key": M,
     "POST /repositories/{name}/settings/webhook": M,
     "POST /repositories/{name}/settings/{kind}": M,
+    "GET /watch": (SERVER, A),
+    "POST /watch": (SERVER, A),
     "GET /settings": (SERVER, A),
     "POST /settings/{kind}": (SERVER, A),
     "GET /repositories/{name}/tests": R,

@@ -30,6 +30,7 @@ from mainstay.web.pages import (
     starts,
     subscriptions,
     tests,
+    watch,
 )
 
 __all__ = ["error", "routes"]
@@ -74,6 +75,7 @@ routes = [
     Route("/runners/tokens", runners.new_token, methods=["POST"]),
     Route("/runners/{runner:int}", runners.runner),
     Route("/runners/{runner:int}/{action}", runners.act, methods=["POST"]),
+    *watch.routes,
     Route("/queue", queue.queue),
     Route("/queue", queue.act, methods=["POST"]),
     Route("/sign-in", signin.sign_in),

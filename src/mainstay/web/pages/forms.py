@@ -41,6 +41,10 @@ class Forms:
         today = local.date() == self.now.astimezone(self.zone).date()
         return self._time(at, f"{local:%H:%M}" if today else f"{local:%Y-%m-%d %H:%M}", "clock")
 
+    def second(self, at: datetime | None) -> Markup:
+        """A moment as the reader's clock shows it, to the second."""
+        return Markup("") if at is None else self._time(at, f"{at.astimezone(self.zone):%H:%M:%S}", "second")
+
     def _time(self, at: datetime, text: str, kind: str) -> Markup:
         exact = f"{at.astimezone(self.zone):%Y-%m-%d %H:%M:%S %Z}"
         return Markup('<time datetime="{}" title="{}" data-as="{}">{}</time>').format(
@@ -81,11 +85,11 @@ class Forms:
         return text if end is not None else self._time(start, text, "span")
 
     def size(self, count: int) -> str:
-        """Bytes for people: "812 bytes", "0.4 MB", "200 MB"."""
+        """Bytes for people: "812 bytes", "0.02 MB", "0.4 MB", "200 MB"."""
         if count < 10_000:
             return self.words.plain("{n} bytes", n=count)
         mega = count / 1_000_000
-        return f"{mega:.1f} MB" if mega < 100 else f"{mega:.0f} MB"
+        return f"{mega:.0f} MB" if mega >= 100 else f"{mega:.1f} MB" if mega >= 0.1 else f"{mega:.2f} MB"
 
 
 @lru_cache(maxsize=512)

@@ -68,7 +68,7 @@ async def log(request: Request) -> Response:
         request,
         "log.html",
         viewer,
-        title=f"{job.name} {words.plain(attempt.state.value.replace('_', ' '))} · {head.repository}#{head.number}",
+        title=f"{job.name[:80]} {words.plain(attempt.state.value.replace('_', ' '))} · {head.repository}#{head.number}",
         icon=attempt.state.value,
         live=() if wanted else (f"build:{head.id}", f"attempt:{attempt.id}"),
         crumbs=(

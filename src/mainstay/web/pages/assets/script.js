@@ -33,10 +33,14 @@
     if (date.toDateString() === today.toDateString()) return time;
     return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${time}`;
   }
+  const forms = {
+    ago: (date) => relative(date.getTime()), clock, span: (date) => span(date.getTime()),
+    second: (date) => date.toLocaleTimeString("en-GB"),
+  };
   function tell(root) {
     for (const el of root.querySelectorAll("time[datetime]")) {
       const date = new Date(el.dateTime);
-      const text = el.dataset.as === "clock" ? clock(date) : el.dataset.as === "span" ? span(date.getTime()) : relative(date.getTime());
+      const text = forms[el.dataset.as](date);
       if (el.textContent !== text) el.textContent = text;
       el.title = date.toLocaleString();
     }
