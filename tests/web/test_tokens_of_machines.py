@@ -53,6 +53,7 @@ def machines(tmp_path: Path, database_url: str) -> Any:
 
     for site in serve(tmp_path / "data", database_url, public_reading=False):
         attempt, token = site.fill(fill)
+        site.do(site.engine.mirrors.of(1).create)
         yield Machines(site, token, attempt)
 
 
