@@ -151,6 +151,9 @@ async def test_a_workflow_is_started_by_hand_with_typed_inputs(tmp_path: Path) -
         assert (build, event, payload["inputs"]) == (1, "workflow_dispatch", {"level": "low", "dry": True})
         with pytest.raises(BadInput, match="level"):
             await server.start_workflow(Actor("ada"), "demo", ".mainstay/night.yml", None, {"level": "loud"})
+        # The clock stands still: two starts within one millisecond are two builds.
+        [other] = await server.start_workflow(Actor("bob"), "demo", ".mainstay/night.yml", "main", {"dry": "true"})
+        assert other == 2
         with pytest.raises(BadInput, match="no workflow at refs/heads/main that starts by hand is called"):
             await server.start_workflow(Actor("ada"), "demo", "other.yml")
         with pytest.raises(NotFound):

@@ -1,6 +1,7 @@
 """PostgreSQL alone: servers that wake each other, and connections that are lost in the middle."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -8,6 +9,8 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mainstay.model.errors import Unavailable
+from mainstay.model.events import Event, EventKind
+from mainstay.store import events
 from mainstay.store.database import EVERYTHING, Database, Tx, open_database
 from mainstay.store.postgres import PostgresDatabase
 from mainstay.store.schema import settings
@@ -160,6 +163,30 @@ async def test_a_commit_that_never_arrived_is_done_again(
     monkeypatch.setattr(AsyncConnection, "commit", commit_into_the_void)
     assert await database.write(put, "a") == "a"
     assert lost == 2
+
+
+@pytest.mark.parametrize("end", ["committed", "undone"])
+async def test_an_event_that_is_committed_after_a_later_one_is_not_missed(database: PostgresDatabase, end: str) -> None:
+    def tell(tx: Tx, cause: str) -> None:
+        events.add(tx, [Event(EventKind.RUNNER_ONLINE, datetime.now(UTC), cause)])
+
+    async def causes(last_id: int) -> list[tuple[int | None, str]]:
+        return [(event.id, event.cause) for event in await database.read(events.since, last_id)]
+
+    await database.write(tell, "before")
+    async with asyncio.timeout(60):
+        while not (before := await causes(0)):  # noqa: ASYNC110 - others write to databases beside this one
+            await asyncio.sleep(0.01)
+        last_id = before[0][0] or 0
+        async with database._engine.connect() as slow:
+            await slow.run_sync(lambda conn: tell(Tx(conn, "postgresql"), "slow"))
+            await database.write(tell, "quick")
+            assert await causes(last_id) == []
+            await (slow.commit() if end == "committed" else slow.rollback())
+        while not (found := await causes(last_id)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    expected = [(last_id + 1, "slow"), (last_id + 2, "quick")]
+    assert found == (expected if end == "committed" else expected[1:])
 
 
 async def test_deadlocks_are_tried_again(database: Database) -> None:

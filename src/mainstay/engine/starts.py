@@ -1,6 +1,7 @@
 """Builds that no push brings: by schedule, and by hand (`workflow_dispatch`)."""
 
 import logging
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,12 +60,11 @@ class Starts:
         if not plans:
             raise BadInput(f"nothing was started: {_why_not(planned.passed_over, source, whole)}")
         at = self._clock.now()
+        occasion = f"{at.isoformat()} {secrets.token_hex(4)}"  # two people may start it within one millisecond
         typed = await self._planner.typed_inputs(mirror, commit, plans[0].source, inputs)
         payload = dispatch_event(ref=whole, inputs=typed, workflow_path=plans[0].source) | {"inputs": typed}
         new = [
-            NewBuild(
-                commit.sha, commit.tree, whole, event.name, plan, payload, occasion=at.isoformat(), cause=f"by {actor}"
-            )
+            NewBuild(commit.sha, commit.tree, whole, event.name, plan, payload, occasion=occasion, cause=f"by {actor}")
             for plan in plans
         ]
         told = _Told(actor, f"{repository.name}: {plans[0].source} at {whole}", inputs)

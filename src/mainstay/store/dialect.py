@@ -83,6 +83,14 @@ def passes_over_locked(tx: Tx) -> bool:
     return tx.kind != "sqlite"
 
 
+def others_may_commit(tx: Tx) -> bool:
+    """Whether a transaction that has written is still open beside this one: its ids may be lower than those seen."""
+    if tx.kind == "sqlite":
+        return False  # one writes at a time
+    asked = "SELECT pg_snapshot_xmin(s) < pg_snapshot_xmax(s) FROM pg_current_snapshot() AS s"
+    return bool(tx.conn.execute(text(asked)).scalar_one())
+
+
 def parts(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
     """A list in parts that fit into one statement each: databases limit the number of its parameters."""
     for start in range(0, len(items), size):

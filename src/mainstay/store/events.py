@@ -2,13 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import insert, select
 
 from mainstay.model.events import Event, EventKind
 from mainstay.store.database import Tx
+from mainstay.store.dialect import others_may_commit
 from mainstay.store.schema import events
+
+LATE = 200
+"""Events that come in the time of the longest transaction, and more."""
 
 _add = insert(events)  # made once: building a statement takes longer than running it
 
@@ -68,9 +73,23 @@ def of_build(tx: Tx, build_id: int, limit: int = 10_000) -> list[Event]:
 
 
 def since(tx: Tx, last_id: int, limit: int = 500) -> list[Event]:
-    """The events after `last_id`, oldest first."""
+    """The events after `last_id`, oldest first: whoever goes on after the last of them misses none."""
     query = select(events).where(events.c.id > last_id).order_by(events.c.id).limit(limit)
-    return [_event(row) for row in tx.conn.execute(query)]
+    found = [_event(row) for row in tx.conn.execute(query)]
+    return found[: _whole(tx, [last_id, *(event.id or 0 for event in found)])]
+
+
+def _whole(tx: Tx, ids: Sequence[int]) -> int:
+    """How many of `ids[1:]` no lower one can come before any more.
+
+    Ids are given before the commit, so a transaction that is still open may hold one that is missing here; it wakes
+    those who wait when it is committed. A gap that stays, of one that was undone, is passed when nothing is open or
+    much follows.
+    """
+    for place, (before, after) in enumerate(pairwise(ids)):
+        if after > before + 1 and len(ids) - place < LATE and others_may_commit(tx):
+            return place
+    return len(ids) - 1
 
 
 def last_id(tx: Tx) -> int:
