@@ -293,4 +293,24 @@ def test_runners_show_their_load(client: Run, stub: Stub) -> None:
     stub.on("GET", "/runners", {"items": [runner], "next": None})
     stub.on("GET", "/runners/failing", {"items": [], "next": None})
     out = client("runners").out
-    assert "local-1  online  2 of 4  linux, x64" in out
+    assert "local-1  ✓ online  2 of 4  linux, x64" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "said"),
+    [
+        ((), None, "which part is wanted? Give --shards N and --index I, or set MAINSTAY_SHARD=I/N"),
+        (("--shards", "4"), None, "--shards and --index go together"),
+        (("--shards", "4", "--index", "5"), None, "--index 5 is beyond --shards 4"),
+        ((), "5/4", "MAINSTAY_SHARD: a shard is written I/N"),
+    ],
+)
+def test_a_shard_that_is_not_told_is_asked_for_in_words(
+    client: Run, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], variable: str | None, said: str
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("MAINSTAY_SHARD", variable)
+    ran = client("split", *given, "a.py")
+    assert ran.code == 2
+    assert said in ran.err
+    assert ran.out == ""

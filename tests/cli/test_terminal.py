@@ -139,3 +139,14 @@ def test_what_others_named_commands_no_terminal(capsys: pytest.CaptureFixture[st
         patched.setattr(main.mainstay, "main", lambda *_, **__: (_ for _ in ()).throw(NotFound(name)))
         assert main.run([]) == 5
     assert capsys.readouterr().err == "mainstay: a]0;titleb2Jc\u202ed\n"
+
+
+def test_a_narrow_table_keeps_to_its_width_and_names_keep_their_ends() -> None:
+    table = Table(("IS", "TEST", "RUNNER"), flexible=1, names=frozenset({1, 2}))
+    table.rows.append(("failed", "tests/test_basket.py::test_total[postgres]", "arm-builder-01.north.example.org"))
+    wide = list(table.lines(Terminal(io.StringIO(), width=200)))
+    assert "tests/test_basket.py::test_total[postgres]" in wide[1]
+    narrow = list(table.lines(Terminal(io.StringIO(), width=40)))
+    assert all(len(line) <= 40 for line in narrow)
+    assert "es]" in narrow[1]
+    assert narrow[1].endswith(".example.org")

@@ -15,6 +15,7 @@ import pytest
 from mainstay.engine.channels import Channels, NewChannel
 from mainstay.engine.delivering import Delivering, beside
 from mainstay.engine.wake import Wake
+from mainstay.model.errors import BadInput
 from mainstay.model.person import Actor
 from mainstay.model.report import ChannelKind, DeliveryState, ReportKind
 from mainstay.model.repository import Repository
@@ -126,11 +127,13 @@ async def test_what_is_out_of_reach_is_not_knocked_on(post: Post, kind: ChannelK
     far = Post(post.database, post.clock, reach=Reach.NETWORK)
     with receiver() as there:
         url = there.url if kind == ChannelKind.WEBHOOK else there.url.replace("http://", "json://")
-        await far.add("inside", kind, url)
+        with pytest.raises(BadInput, match="MAINSTAY_REACH is network"):
+            await far.add("inside", kind, url)
+        await post.add("inside", kind, url)  # when it reached further
         message = await far.tell("inside")
         await far.delivering.send_some(kind)
     assert there.requests == []
-    assert "127.0.0.1, where nothing that people add may lead" in str((await post.get(message)).error)
+    assert "127.0.0.1 is where nothing that people add may lead" in str((await post.get(message)).error)
 
 
 async def test_a_mail_server_that_is_away_is_tried_for_two_days_and_then_waits_for_a_person(post: Post) -> None:

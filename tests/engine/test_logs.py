@@ -1,12 +1,10 @@
-"""Logs on their way in and out: by offset, in any pieces, read by range, followed, packed."""
+"""Logs on their way in and out: by offset, in any pieces, read by range, packed."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from mainstay.engine.logs import FRAME_BYTES, INLINE_BYTES, Logs
-from mainstay.engine.wake import Wake
 from mainstay.model.errors import BadInput, Conflict, NotFound, TooLarge
 from mainstay.store import logs as log_store
 from mainstay.store.blobs import open_blobs
@@ -20,7 +18,7 @@ LIMIT = 64 * 1024 * 1024
 
 
 def all_logs(database: Database, folder: Path, limit: int = LIMIT) -> Logs:
-    return Logs(database, open_blobs(str(folder / "blobs")), Wake(database), limit)
+    return Logs(database, open_blobs(str(folder / "blobs")), limit)
 
 
 async def running(here: Road) -> tuple[int, int]:
@@ -111,22 +109,3 @@ async def test_what_makes_no_sense_is_refused_in_words(database: Database, tmp_p
         with pytest.raises(NotFound):
             await logs.append(runner + 1, attempt, 0, b"x", None)
         assert await whole(logs, attempt) == b""
-
-
-async def test_who_follows_a_log_gets_each_byte_and_ends_with_the_attempt(database: Database, tmp_path: Path) -> None:
-    async with road(database) as here:
-        logs = all_logs(database, tmp_path)
-        runner, attempt = await running(here)
-        got: list[bytes] = []
-
-        async def follow() -> None:
-            async for part in logs.follow(attempt, 0):
-                got.append(part)  # noqa: PERF401
-
-        following = asyncio.create_task(follow())
-        for number in range(5):
-            await logs.append(runner, attempt, number * 5, b"line\n", None)
-        await here.finish(runner, attempt, "passed", log_offset=25, log_tail=b"end", log_bytes=28)
-        async with asyncio.timeout(60):
-            await following
-        assert b"".join(got) == b"line\n" * 5 + b"end"

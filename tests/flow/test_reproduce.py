@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import replace
 
-from mainstay.flow.reproduce import command
+from mainstay.flow.reproduce import command, within
 from tests.flow.world import queued_job
 
 COMMIT = "3f2a91c0" * 5
@@ -25,3 +25,11 @@ def test_words_from_outside_end_no_command() -> None:
     job = replace(queued_job(), key=hostile, matrix={"a b": "$(x)"})
     words = shlex.split(command(COMMIT, hostile, job))
     assert words[4:] == ["mainstay", "run", "--workflow", hostile, "--job", hostile, "--matrix", "a b=$(x)"]
+
+
+def test_what_is_too_long_is_told_whole_in_another_way_or_not_at_all() -> None:
+    job = replace(queued_job(), matrix={"python": "3.11 " * 300})
+    assert within(1000, COMMIT, "ci.yml", replace(job, matrix={})) == command(COMMIT, "ci.yml", replace(job, matrix={}))
+    assert within(1000, COMMIT, "ci.yml", job) == command(COMMIT, "ci.yml", None)
+    assert within(1000, COMMIT, "a\nb.yml", job) is None
+    assert within(1000, COMMIT, "long " * 300, job) is None

@@ -88,6 +88,8 @@ def test_a_channel_is_added_shown_tried_and_removed(mailing: Site) -> None:
         ({"kind": "webhook", "address": "file:///etc/passwd"}, "begins with https://"),
         ({"kind": "webhook", "address": "https://ada:x@example.org/"}, "no user name"),
         ({"kind": "webhook", "address": "https://example.org/\r\nX: y"}, "printable"),
+        ({"kind": "webhook", "address": "http://127.0.0.1:9/x"}, "MAINSTAY_REACH is network"),
+        ({"kind": "chat", "address": "json://127.0.0.1/x"}, "MAINSTAY_REACH is network"),
         ({"kind": "pigeon", "address": "x"}, "not known here"),
         ({"kind": "mail", "address": "a@example.org", "kinds": ["finished"]}, "for webhooks"),
         ({"kind": "mail", "address": "a@example.org", "kinds": ["ping"]}, "cannot ask for ping"),

@@ -9,7 +9,6 @@ from mainstay.cli.connection import Server, build_path, client_command, json_opt
 from mainstay.cli.terminal import Painted, Table, Terminal
 from mainstay.model.errors import NotFound
 
-PAGE = 200
 """Most builds that are asked for at once."""
 TESTS_SHOWN = 20
 MESSAGE_LINES = 3
@@ -41,19 +40,12 @@ def builds(
       mainstay builds --repo demo --branch main --state failed
     """
     asked: dict[str, object] = {"repo": repository, "commit": commit, "branch": branch, "state": state}
-    items: list[Any] = []
-    cursor: str | None = None
-    while len(items) < limit:
-        page = server.get("/builds", {**asked, "limit": min(limit - len(items), PAGE), "cursor": cursor})
-        items += page["items"]
-        cursor = page["next"]
-        if cursor is None:
-            break
+    found = server.listed("/builds", asked, limit)
     if as_json:
-        terminal.print_json({"items": items, "next": cursor})
+        terminal.print_json(found)
         return
-    if items:
-        _print_builds(items)
+    if found["items"]:
+        _print_builds(found["items"])
     else:
         terminal.messages().line(_why_none(repository, filtered=any((commit, branch, state))))
 

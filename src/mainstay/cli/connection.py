@@ -14,6 +14,8 @@ API = "/api/v1"
 READ_S = 60.0
 """How long an answer may take, beyond the time that a long poll asks for."""
 NO_SUCH_RANGE = 416
+PAGE = 200
+"""Items of a list that are asked for at once; the server gives no more."""
 
 R = TypeVar("R")
 
@@ -46,6 +48,18 @@ class Server:
         """Read a document. A query value of None is left out; `wait_s` asks for a long poll."""
         asked = {**(query or {}), "wait": f"{wait_s:g}" if wait_s else None}
         return self._called(lambda: self._client.call("GET", API + path, object, query=asked, read_s=READ_S + wait_s))
+
+    def listed(self, path: str, query: Mapping[str, object], limit: int | None = None) -> dict[str, Any]:
+        """A list's first `limit` items (None: all), read page by page, and where it goes on: `items` and `next`."""
+        items: list[Any] = []
+        cursor: str | None = None
+        while True:
+            room = PAGE if limit is None else min(limit - len(items), PAGE)
+            page = self.get(path, {**query, "limit": room, "cursor": cursor})
+            items += page["items"]
+            cursor = page["next"]
+            if cursor is None or len(items) == limit:
+                return {"items": items, "next": cursor}
 
     def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Ask for something to be done."""

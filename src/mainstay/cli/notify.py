@@ -9,7 +9,6 @@ from mainstay.cli import terminal
 from mainstay.cli.connection import Server, client_command, json_option, repository_path
 from mainstay.cli.terminal import Painted, Table
 
-COLOURS = {"sent": "green", "waiting": "yellow", "failed": "red"}
 KINDS = ("broken", "still-broken", "fixed", "flaky", "digest", "finished")
 
 
@@ -161,13 +160,22 @@ def sent(server: Server, repository: str, state: str | None, limit: int, as_json
     if as_json:
         terminal.print_json(found)
         return
-    table = Table(("ID", "IS", "TO", "TRIES", "WHEN", "WHAT"), flexible=5)
-    for item in found["items"]:
-        told = terminal.one_line(item["heading"] + (f" ({item['error']})" if item["error"] else ""))
-        is_now = Painted(item["state"], COLOURS.get(item["state"]))
-        when = terminal.ago(item["ended_at"] or item["created_at"])
-        table.rows.append((str(item["id"]), is_now, item["recipient"], str(item["tries"]), when, told))
+    if not found["items"]:
+        terminal.messages().line(
+            "No message is like that."
+            if state
+            else f"Nothing was sent yet: a message is made when a branch of {repository} breaks or is mended."
+        )
+        return
     out = terminal.output()
+    table = Table(("ID", "IS", "TO", "TRIES", "WHEN", "WHAT", "PROBLEM"), flexible=6, right=frozenset({0, 3}))
+    for item in found["items"]:
+        when = terminal.ago(item["ended_at"] or item["created_at"])
+        problem = Painted(terminal.one_line(item["error"]), "red") if item["error"] else ""
+        told = (terminal.one_line(item["heading"]), problem)
+        table.rows.append(
+            (str(item["id"]), out.state(item["state"]), item["recipient"], str(item["tries"]), when, *told)
+        )
     for line in table.lines(out):
         out.line(line)
 
@@ -251,6 +259,11 @@ def mine(server: Server, as_json: bool) -> None:
     found = server.get("/subscriptions")
     if as_json:
         terminal.print_json(found)
+        return
+    if not found["items"]:
+        terminal.messages().line(
+            "You have asked for nothing yet. Be told of a repository: mainstay notify me REPOSITORY"
+        )
         return
     table = Table(("ID", "REPOSITORY", "BRANCHES", "REPORTS"), flexible=3)
     for item in found["items"]:

@@ -74,23 +74,16 @@ def list_people(server: Server, as_json: bool) -> None:
     Example:
       mainstay people list
     """
-    items: list[dict[str, Any]] = []
-    cursor = None
-    while True:
-        page = server.get("/people", {"limit": 200, "cursor": cursor})
-        items += page["items"]
-        cursor = page["next"]
-        if cursor is None:
-            break
+    found = server.listed("/people", {})
     if as_json:
-        terminal.print_json({"items": items, "next": None})
+        terminal.print_json(found)
         return
-    if not items:
+    if not found["items"]:
         terminal.messages().line("Nobody yet but the server's operator. Let somebody in: mainstay people add NAME")
         return
     out = terminal.output()
     table = Table(("NAME", "ROLE", "IN SINGLE REPOSITORIES", "SIGNS IN WITH", "LAST SIGN-IN"), flexible=2)
-    for item in items:
+    for item in found["items"]:
         single = ", ".join(f"{each['repository']}: {each['role']}" for each in item["roles"])
         table.rows.append((item["name"], _role(item), single, item["signs_in_with"], terminal.ago(item["seen_at"])))
     for line in table.lines(out):
@@ -120,6 +113,7 @@ def show(server: Server, name: str, as_json: bool) -> None:
     out = terminal.output()
     full = f" ({item['full_name']})" if item["full_name"] else ""
     out.line(f"{item['name']}{full} signs in with {item['signs_in_with']}")
+    out.line(f"mail: {item['email'] or 'none, so nothing is sent'}")
     out.line(f"all repositories: {_role(item)}")
     for each in item["roles"]:
         out.line(f"{each['repository']}: {each['role']}" + (" (by groups)" if each["origin"] == "groups" else ""))
@@ -224,23 +218,16 @@ def audit(server: Server, limit: int, as_json: bool, **asked: str | None) -> Non
       mainstay audit --actor ada
       mainstay audit --action secret --repo demo
     """
-    items: list[dict[str, Any]] = []
-    cursor = None
-    while len(items) < limit:
-        page = server.get("/audit", {**asked, "limit": min(200, limit - len(items)), "cursor": cursor})
-        items += page["items"]
-        cursor = page["next"]
-        if cursor is None:
-            break
+    found = server.listed("/audit", asked, limit)
     if as_json:
-        terminal.print_json({"items": items, "next": cursor})
+        terminal.print_json(found)
         return
-    if not items:
+    if not found["items"]:
         terminal.messages().line("Nothing was changed yet that fits.")
         return
     out = terminal.output()
     table = Table(("WHEN", "WHO", "WHAT", "ON", "HOW", "FROM"), flexible=4)
-    for item in items:
+    for item in found["items"]:
         who = item["actor"] + (f" (token {item['token']})" if item["token"] else "")
         row = (terminal.ago(item["at"]), who, item["action"], item["subject"], item["detail"], item["address"] or "")
         table.rows.append(row)

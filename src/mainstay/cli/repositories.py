@@ -169,7 +169,7 @@ def _print_repository(found: Any) -> None:
         ("lives at", found["url"] or "this server"),
         ("branches", " ".join(found["branches"])),
         ("commits", found["commits"]),
-        ("poll every", terminal.duration(found["poll_s"])),
+        ("poll every", f"{found['poll_s']:g} s" if found["poll_s"] < 60 else terminal.duration(found["poll_s"])),
         ("supersede", "yes" if found.get("supersede") else "no"),
         ("public", "yes" if found.get("public") else "no"),
         ("bisect", "yes" if found.get("bisect") else "no"),

@@ -8,10 +8,8 @@ import click
 
 from mainstay.cli import terminal
 from mainstay.cli.connection import Server, client_command, json_option
-from mainstay.cli.terminal import Painted, Table
+from mainstay.cli.terminal import Table
 from mainstay.cli.tokens import print_tokens
-
-COLOURS = {"online": "green", "draining": "yellow", "offline": "red"}
 
 
 @click.command()
@@ -34,12 +32,14 @@ def runners(server: Server, as_json: bool) -> None:
         terminal.messages().line("No runner has called yet. Make a token for one: mainstay runner-token")
         return
     out = terminal.output()
-    table = Table(("RUNNER", "IS", "BUSY", "LABELS", "EXECUTOR", "VERSION", "LAST CONTACT"), flexible=3)
+    table = Table(
+        ("RUNNER", "IS", "BUSY", "LABELS", "EXECUTOR", "VERSION", "LAST CONTACT"), flexible=3, names=frozenset({0})
+    )
     for item in page["items"]:
         table.rows.append(
             (
                 item["name"],
-                Painted(item["state"], COLOURS.get(item["state"])),
+                out.state(item["state"]),
                 f"{item['running']} of {item['capacity']}",
                 ", ".join(item["labels"]),
                 item["executor"],

@@ -34,6 +34,13 @@ STATES = {
     "skipped": ("–", "-", "bright_black"),
     "cancelled": ("■", "#", "bright_black"),
     "neutral": ("○", "o", "bright_black"),
+    # of runners
+    "online": ("✓", "+", "green"),
+    "draining": ("■", "#", "yellow"),
+    "offline": ("○", "o", "bright_black"),
+    # of messages
+    "sent": ("✓", "+", "green"),
+    "dropped": ("–", "-", "bright_black"),
 }
 COMMANDS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
 """Control characters, but for tabs, line ends and colours."""
@@ -41,6 +48,8 @@ BEYOND_JSON = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What JSON may hold as it is, and terminals take for commands or for the direction of what follows."""
 RING = "◐◓◑◒"
 WORDS = {"allowed": "failed (allowed)", "timed_out": "timed out"}
+NARROWEST = 8
+"""Columns of the screen that a column of a table keeps, however narrow the terminal is."""
 OPEN_STATES = frozenset({"waiting", "queued", "running"})
 """Build and job states after which there will be another."""
 
@@ -83,7 +92,7 @@ class Terminal:
 
     def paint(self, text: str, colour: str | None = None, *, bold: bool = False) -> str:
         """The text in a colour, where there are colours."""
-        return click.style(text, fg=colour, bold=bold or None) if self.colours else text
+        return click.style(text, fg=colour, bold=bold or None) if self.colours and text and (colour or bold) else text
 
     def glyph(self, state: str) -> str:
         """The state's sign, coloured."""
@@ -204,6 +213,18 @@ def fitted(text: str, columns: int) -> str:
     return kept + "…"
 
 
+def fitted_name(text: str, columns: int) -> str:
+    """The same for a name: what is cut out is in its middle."""
+    if columns_of(text) <= columns:
+        return text
+    tail = ""
+    for sign in reversed(text):
+        if columns_of(sign + tail) > (columns - 1) * 2 // 3:
+            break
+        tail = sign + tail
+    return fitted(text, columns - columns_of(tail)) + tail
+
+
 def one_line(text: str) -> str:
     """Foreign text (a commit's subject, a test's name) without line ends and what would command the terminal."""
     return "".join(sign if sign.isprintable() else " " for sign in text)
@@ -211,12 +232,14 @@ def one_line(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings. When the terminal is too narrow, the column number `flexible` gives way."""
+    """Rows under headings. When the terminal is too narrow, the column number `flexible` gives way first."""
 
     headings: Sequence[str]
     flexible: int
     right: frozenset[int] = frozenset()
     """Columns of numbers."""
+    names: frozenset[int] = frozenset()
+    """Columns of names that end in what tells them apart: cut in the middle."""
     rows: list[Sequence[str | Painted]] = field(default_factory=list)
 
     def lines(self, terminal: Terminal) -> Iterable[str]:
@@ -226,14 +249,20 @@ class Table:
         widths = [max(columns_of(cell.text) for cell in column) for column in zip(*rows, strict=True)]
         over = sum(widths) + 2 * (len(widths) - 1) - terminal.width
         if over > 0:
-            widths[self.flexible] = max(8, widths[self.flexible] - over)
+            given = min(over, max(0, widths[self.flexible] - NARROWEST))
+            widths[self.flexible] -= given
+            over -= given
+        while over > 0 and max(widths) > NARROWEST:  # then the widest of the others, until all are narrow
+            widest = widths.index(max(widths))
+            widths[widest] -= 1
+            over -= 1
         for row in rows:
             yield self._line(row, widths, terminal)
 
     def _line(self, row: Sequence[Painted], widths: Sequence[int], terminal: Terminal) -> str:
         parts = []
         for place, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            text = fitted(cell.text, width)
+            text = (fitted_name if place in self.names else fitted)(cell.text, width)
             padding = " " * (width - columns_of(text))
             shown = terminal.paint(text, cell.colour)
             parts.append(padding + shown if place in self.right else shown + padding)

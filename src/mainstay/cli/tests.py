@@ -11,7 +11,6 @@ from mainstay.cli.terminal import Table
 
 LISTS = ("all", "newest", "flaky", "failing", "slow", "unrun")
 STATES = ("failed", "passed", "skipped", "flaky")
-PAGE = 200
 """Items that are asked for at once."""
 
 
@@ -61,7 +60,7 @@ def tests(
         found = server.get(f"{path}/{quote(test, safe='')}", {"limit": min(limit, 1000)})
     else:
         asked = {"list": sort, "state": state, "search": search}
-        found = _listed(server, path, {key: value for key, value in asked.items() if value}, limit)
+        found = server.listed(path, asked, limit)
     if as_json:
         terminal.print_json(found)
     elif quarantined:
@@ -72,27 +71,16 @@ def tests(
         _print_tests(found["items"], repository)
 
 
-def _listed(server: Server, path: str, asked: dict[str, str], limit: int) -> dict[str, Any]:
-    """Pages of a list, until there are enough."""
-    items: list[Any] = []
-    cursor: str | None = None
-    while True:
-        page = server.get(
-            path, {**asked, "limit": min(limit - len(items), PAGE)} | ({"cursor": cursor} if cursor else {})
-        )
-        items += page["items"]
-        cursor = page["next"]
-        if cursor is None or len(items) >= limit:
-            return {"items": items, "next": cursor}
-
-
 def _print_tests(items: list[Any], repository: str) -> None:
     if not items:
         terminal.messages().line(f"{repository} has no such test yet.")
         return
     out = terminal.output()
     table = Table(
-        ("LAST", "TEST", "RUNS", "FAILED", "FLAKY", "TAKES", "RAN"), flexible=1, right=frozenset({2, 3, 4, 5})
+        ("LAST", "TEST", "RUNS", "FAILED", "FLAKY", "TAKES", "RAN"),
+        flexible=1,
+        right=frozenset({2, 3, 4, 5}),
+        names=frozenset({1}),
     )
     for item in items:
         table.rows.append(
@@ -127,7 +115,8 @@ def _print_quarantine(items: list[Any], repository: str) -> None:
 
 def _print_one(found: Any) -> None:
     out = terminal.output()
-    out.line(found["name"])
+    state = f"{out.state_text(found['state'])}  " if found["state"] else ""
+    out.line(f"{state}{terminal.one_line(found['name'])}")
     facts = [f"{found['runs']} runs, {found['failures']} failed in {found['window_days']} days"]
     if found["duration_s"] is not None:
         facts.append(f"takes {_took(found['duration_s'])}")

@@ -1,13 +1,15 @@
 """Channels as people add, try and remove them: addresses are checked and sealed."""
 
+import asyncio
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mainstay.engine.clock import Clock
 from mainstay.engine.delivering import NO_MAIL, beside
 from mainstay.flow import audience
-from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.errors import BadInput, NotFound, Unavailable
 from mainstay.model.person import Actor
 from mainstay.model.report import FOR_PEOPLE, Channel, ChannelKind, Facts, Report, ReportKind, Tried
 from mainstay.notify import chat, mail, webhook
@@ -21,6 +23,7 @@ from mainstay.store.seal import Seal
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9 ._-]{0,99}")
 LANGUAGES = ("en", "zh-CN")
 MAX_CHANNELS, MAX_PATTERNS, MAX_ADDRESSES = 50, 100, 20
+LOOK_UP_S = 3.0
 CHOICES = (*FOR_PEOPLE, ReportKind.FINISHED)
 """What a channel can ask for; `finished` only programs."""
 
@@ -55,6 +58,9 @@ class Channels:
         channel = Channel(
             0, 0, new.name, new.kind, shown, new.branches or ("*",), kinds, new.language, created_by=actor.name
         )
+        # A name server that is slow holds nobody up: each message is judged again.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(self._judged, new.kind, target), LOOK_UP_S)
         secret = webhook.new_secret() if new.kind == ChannelKind.WEBHOOK else None
         added = await self._database.write(self._add, actor, repository, channel, target, secret, self._clock.now())
         return added, secret
@@ -80,6 +86,14 @@ class Channels:
                 return new.target.strip(), chat.checked(new.target.strip())
             case ChannelKind.WEBHOOK:
                 return new.target.strip(), webhook.shown(new.target.strip())
+
+    def _judged(self, kind: ChannelKind, target: str) -> None:
+        """Refuse at once what would be refused with every message. Blocks. Raises BadInput."""
+        with suppress(Unavailable):  # a name that is not known now may be when there is something to tell
+            if kind == ChannelKind.WEBHOOK:
+                webhook.judged(target, self._outlet.reach)
+            elif kind == ChannelKind.CHAT:
+                chat.judged(target, self._outlet.reach)
 
     def _addresses(self, text: str) -> tuple[str, str]:
         if self._outlet.mail is None:

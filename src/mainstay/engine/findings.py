@@ -24,6 +24,8 @@ TESTS, JOBS, LOGS, LINES = 10, 10, 3, 8
 NAME, LINE = 300, 200
 """Characters of a name, and of a line."""
 COUNTED = 1000
+COMMAND = 1000
+"""Characters of the command that runs the same here."""
 """Failed tests beyond these are not counted."""
 LEAD = 2
 """Lines before the first failing one."""
@@ -73,7 +75,7 @@ async def facts(database: Database, logs: Logs, build_id: int) -> Facts:
         counts=_counts(here.jobs),
         jobs=tuple(told),
         jobs_total=len(failed),
-        reproduce=cut(reproduce.command(here.row.commit, here.row.source, failed[0]), 1000) if failed else None,
+        reproduce=reproduce.within(COMMAND, here.row.commit, here.row.source, failed[0]) if failed else None,
     )
 
 

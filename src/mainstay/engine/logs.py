@@ -1,4 +1,4 @@
-"""Logs on their way in and out: appended by offset, read by range, followed while they grow.
+"""Logs on their way in and out: appended by offset, read by range.
 
 Small pieces are kept inline in the database, large ones as zstd frames in the blob store; `pack` turns the inline
 pieces of an ended attempt into frames.
@@ -7,7 +7,6 @@ pieces of an ended attempt into frames.
 import asyncio
 from collections.abc import AsyncIterator
 
-from mainstay.engine.wake import Wake
 from mainstay.model.errors import BadInput, Conflict, NotFound, TooLarge
 from mainstay.store import logs
 from mainstay.store.blobs import Blobs
@@ -31,10 +30,9 @@ OPEN_STATES = ("running", "lost")
 class Logs:
     """The logs of all attempts."""
 
-    def __init__(self, database: Database, blobs: Blobs, wake: Wake, limit_bytes: int) -> None:
+    def __init__(self, database: Database, blobs: Blobs, limit_bytes: int) -> None:
         self._database = database
         self._blobs = blobs
-        self._wake = wake
         self._limit_bytes = limit_bytes
 
     async def append(self, runner_id: int, attempt_id: int, offset: int, body: bytes, encoding: str | None) -> Stored:
@@ -73,19 +71,6 @@ class Logs:
                 start = piece.start + piece.size
                 if start >= end:
                     return
-
-    async def follow(self, attempt_id: int, start: int) -> AsyncIterator[bytes]:
-        """The bytes from `start` on, waiting for more until the attempt has ended."""
-        with self._wake.watch(f"log:{attempt_id}") as grown:
-            while True:
-                stored, ended = await self.size(attempt_id)
-                async for part in self.read(attempt_id, start, stored):
-                    start += len(part)
-                    yield part
-                if ended and start >= stored:
-                    return
-                if start >= stored:
-                    await grown.wait(30.0)
 
     async def _bytes_of(self, piece: Piece) -> bytes:
         if piece.data is not None:

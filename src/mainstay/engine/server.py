@@ -94,7 +94,7 @@ class Engine:
         self.signing_in = SigningIn(database, self.clock)
         self.openid = None if config.openid is None else Provider(config.openid, database, seal, self.clock)
         self.tokens = PersonalTokens(database, self.clock)
-        self.logs = Logs(database, blobs, self.wake, config.log_limit_bytes)
+        self.logs = Logs(database, blobs, config.log_limit_bytes)
         self.artifacts = Artifacts(database, blobs, self.clock)
         self.caches = Caches(database, blobs, self.clock)
         self.dispatch = Dispatch(database, self.clock, self.wake, seal, self.lease)

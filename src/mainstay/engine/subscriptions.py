@@ -69,10 +69,12 @@ def unsubscribe(tx: Tx, actor: Actor, subscription_id: int, now: datetime) -> No
 
 def wishes(tx: Tx, repository_id: int) -> list[Wish]:
     """Who is to hear of a repository, as long as they may see it."""
+    about = subscriptions.about(tx, repository_id)
+    known = people.with_grants(tx, {asked.person_id for asked in about})
     found = []
-    for asked in subscriptions.about(tx, repository_id):
-        person = people.find(tx, asked.person_id)
+    for asked in about:
+        person, grants = known.get(asked.person_id, (None, None))
         address = audience.address_of(person.email or "") if person is not None else None
-        if person is not None and address and permit.may(people.grants_of(tx, person), Role.READER, repository_id):
+        if grants is not None and address and permit.may(grants, Role.READER, repository_id):
             found.append(Wish(address, asked))
     return found

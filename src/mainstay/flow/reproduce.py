@@ -16,6 +16,15 @@ def command(commit: str, source: str, job: Job | None) -> str:
     return f"git checkout {commit[:12]} && {shlex.join(['mainstay', 'run', *workflow, *only])}"
 
 
+def within(limit: int, commit: str, source: str, job: Job) -> str | None:
+    """The command of at most that many printable characters: of the job, else of its whole workflow.
+
+    None where neither fits: a part of a command is another command.
+    """
+    lines = (command(commit, source, wanted) for wanted in (job, None))
+    return next((line for line in lines if len(line) <= limit and line.isprintable()), None)
+
+
 def _leg(job: Job) -> Iterable[str]:
     """What picks the job among those of its matrix; values that are lists or mappings pick none."""
     for key, value in job.matrix.items():

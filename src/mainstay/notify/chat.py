@@ -49,6 +49,11 @@ def checked(url: str) -> str:
     return str(plugin.url(privacy=True)).partition("?")[0]
 
 
+def judged(url: str, reaching: Reach) -> None:
+    """Look whether a chat is within reach. Blocks. Raises BadInput, Unavailable."""
+    _judge_host(url, _plugin(url), reaching)
+
+
 def send(url: str, message: Message, kind: ReportKind, reaching: Reach) -> Tried:
     """Send one message. Blocks."""
     try:

@@ -64,8 +64,9 @@ def addresses(host: str, port: int, reach: Reach) -> list[str]:
     ips = list(dict.fromkeys(str(each[4][0]) for each in found))
     for ip in ips:
         if not within(ipaddress.ip_address(ip.partition("%")[0]), reach):
+            at = "" if host == ip else f"at {ip}, "
             raise BadInput(
-                f"{host[:200]} is at {ip}, where nothing that people add may lead (MAINSTAY_REACH is {reach}: "
+                f"{host[:200]} is {at}where nothing that people add may lead (MAINSTAY_REACH is {reach}: "
                 "`internet` for public addresses, `network` for private ones too, `machine` for this machine as well)"
             )
     return ips

@@ -113,13 +113,23 @@ def _commit(commit: Any) -> dict[str, str]:
     return {"sha": commit.sha, "author": commit.author, "email": commit.email, "subject": commit.subject}
 
 
+def judged(url: str, reaching: Reach) -> None:
+    """Look whether an address is within reach. Blocks. Raises BadInput, Unavailable."""
+    reach.addresses(*_place(checked(url)), reaching)
+
+
+def _place(parts: SplitResult) -> tuple[str, int]:
+    """Host and port."""
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def send(url: str, secret: str, message_id: str, body: bytes, reaching: Reach, now: datetime) -> Tried:
     """Post it once. Anything but an answer of 2xx is a failure; a redirect is one too."""
     # Imported here: it takes 50 ms, and a server that sends no webhooks does without.
     import urllib3  # noqa: PLC0415
 
     parts = checked(url)
-    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    host, port = _place(parts)
     try:
         ip = reach.addresses(host, port, reaching)[0]
     except MainstayError as error:

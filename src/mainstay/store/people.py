@@ -9,13 +9,20 @@ from sqlalchemy import delete, insert, select, update
 from mainstay.model.errors import Conflict, NotFound
 from mainstay.model.person import Grants, Person, Role, role_named
 from mainstay.store.database import Tx
-from mainstay.store.dialect import upsert
+from mainstay.store.dialect import parts, upsert
 from mainstay.store.schema import memberships, people, repositories
 
 HAND, GROUPS = "hand", "groups"
 """Where a role comes from: somebody gave it, or the identity provider's groups did."""
 
 _live = select(people).where(people.c.removed_at.is_(None))
+
+
+_roles = (
+    select(repositories.c.id, repositories.c.name, memberships.c.role, memberships.c.origin, memberships.c.person_id)
+    .join(repositories, repositories.c.id == memberships.c.repository_id)
+    .where(repositories.c.removed_at.is_(None))
+)
 
 
 def _role(word: str | None) -> Role | None:
@@ -88,13 +95,8 @@ def change(tx: Tx, person_id: int, **values: object) -> Person:
 
 def roles_of(tx: Tx, person_id: int) -> list[tuple[int, str, Role, str]]:
     """The roles of a person in single repositories: repository's id and name, role, origin; by name."""
-    query = (
-        select(repositories.c.id, repositories.c.name, memberships.c.role, memberships.c.origin)
-        .join(repositories, repositories.c.id == memberships.c.repository_id)
-        .where(memberships.c.person_id == person_id, repositories.c.removed_at.is_(None))
-        .order_by(repositories.c.name, memberships.c.origin)
-    )
-    return [(row[0], row[1], role_named(row[2]), row[3]) for row in tx.conn.execute(query)]
+    query = _roles.where(memberships.c.person_id == person_id).order_by(repositories.c.name, memberships.c.origin)
+    return [(row.id, row.name, role_named(row.role), row.origin) for row in tx.conn.execute(query)]
 
 
 def members_of(tx: Tx, repository_id: int) -> list[tuple[str, Role, str]]:
@@ -131,6 +133,20 @@ def grants_of(tx: Tx, person: Person) -> Grants:
     for key, _, role, _ in roles_of(tx, person.id):
         of[key] = max(role, of.get(key, role))
     return Grants(person.everywhere, of, public(tx))
+
+
+def with_grants(tx: Tx, person_ids: Iterable[int]) -> dict[int, tuple[Person, Grants]]:
+    """People by id with all roles they have, removed ones left out: one look for all of them."""
+    open_to_all = public(tx)
+    found: dict[int, tuple[Person, Grants]] = {}
+    for part in parts(sorted(person_ids)):
+        of: dict[int, dict[int, Role]] = {}
+        for row in tx.conn.execute(_roles.where(memberships.c.person_id.in_(part))):
+            mine = of.setdefault(row.person_id, {})
+            mine[row.id] = max(role_named(row.role), mine.get(row.id, role_named(row.role)))
+        for person in map(_person, tx.conn.execute(_live.where(people.c.id.in_(part)))):
+            found[person.id] = person, Grants(person.everywhere, of.get(person.id, {}), open_to_all)
+    return found
 
 
 def public(tx: Tx) -> frozenset[int]:
