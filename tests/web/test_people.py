@@ -82,7 +82,7 @@ def test_the_first_visitor_becomes_the_administrator_and_nobody_after(closed_sit
     assert browser.get(link, follow_redirects=False).headers["location"] == "/"
     assert post(browser, "/welcome", name="eve", password=PASSWORD, again=PASSWORD).headers["location"] == "/"
     assert [each["name"] for each in site.api("GET", "/people").json()["items"]] == ["ada"]
-    assert actions(site) == ["person.add"]
+    assert actions(site) == ["sign-in", "person.add", "sign-in"]
 
 
 def test_bad_names_and_passwords_are_refused_with_words(closed_site: Site) -> None:
@@ -366,7 +366,7 @@ def test_the_trail_tells_who_did_what_from_where_without_secrets(closed_site: Si
     site.api("DELETE", "/repositories/demo")
     found = site.api("GET", "/audit").json()["items"]
     assert [row["action"] for row in found] == [
-        "repository.remove", "token.create", "repository.set", "repository.add", "person.add",
+        "repository.remove", "token.create", "repository.set", "repository.add", "person.add", "sign-in",
     ]  # fmt: skip
     assert (
         found[2]["detail"]

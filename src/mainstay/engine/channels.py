@@ -145,12 +145,17 @@ class Channels:
         report = Report(0, 0, ReportKind.PING, now, Facts(repository="Mainstay", ref=""))
         said = message(report, "en", self._outlet.address, f"{actor} tries whether mail arrives.")
         envelope = Envelope(self._outlet.sender, address, f"{self._outlet.instance}.{int(now.timestamp() * 1000)}")
+        await self._database.write(_tell_of_test, actor, address, now)
         [tried] = await beside(lambda: mail.send_all(server, [mail.mail(report, said, envelope)]), "mail")
         return tried
 
     async def of(self, repository: str) -> list[Channel]:
         """The channels of a repository. Raises NotFound."""
         return await self._database.read(_of_name, repository)
+
+
+def _tell_of_test(tx: Tx, actor: Actor, address: str, now: datetime) -> None:
+    audit.add(tx, actor, "mail.test", address, now)
 
 
 def _of_name(tx: Tx, name: str) -> list[Channel]:

@@ -69,7 +69,7 @@ class SigningIn:
         if not link.startswith("mst_signin_") or len(link) > 200:
             return None
         session = tokens.new_token("session")
-        opened = await self._database.write(sessions.use_link, link, session, self._clock.now(), opener)
+        opened = await self._database.write(_by_link, link, session, opener, self._clock.now())
         return session if opened else None
 
     async def by_token(self, token: str, opener: Opener) -> str | None:
@@ -77,7 +77,7 @@ class SigningIn:
         if not token.startswith("mst_") or len(token) > 200:
             return None
         session = tokens.new_token("session")
-        opened = await self._database.write(sessions.open_with_token, token, session, self._clock.now(), opener)
+        opened = await self._database.write(_by_token, token, session, opener, self._clock.now())
         return session if opened else None
 
     async def operator_link(self, name: str) -> str:
@@ -126,7 +126,7 @@ class SigningIn:
 
     async def sign_out(self, identity: Identity) -> None:
         """The session is worth nothing from now on."""
-        await self._database.write(tokens.revoke, identity.id, self._clock.now())
+        await self._database.write(_sign_out, identity, self._clock.now())
 
     async def end_token(self, token: str) -> None:
         """The same for a session that is known by its token only; one that is not known is none."""
@@ -181,6 +181,25 @@ def _succeeded(tx: Tx, name: str, tried: _Tried, signed: SignedIn, opener: Opene
     assert tried.person_id is not None
     _open(tx, people.get(tx, tried.person_id), signed, opener, now)
     audit.add(tx, Actor(name, tried.person_id, address=opener.address), "sign-in", name, now, detail="by password")
+
+
+def _by_link(tx: Tx, link: str, session: str, opener: Opener, now: datetime) -> bool:
+    name = sessions.use_link(tx, link, session, now, opener)
+    if name is not None:
+        audit.add(tx, Actor(name, address=opener.address), "sign-in", name, now, detail="by a link that is good once")
+    return name is not None
+
+
+def _by_token(tx: Tx, token: str, session: str, opener: Opener, now: datetime) -> bool:
+    name = sessions.open_with_token(tx, token, session, now, opener)
+    if name is not None:
+        audit.add(tx, Actor(name, token=name, address=opener.address), "sign-in", name, now, detail="by an API token")
+    return name is not None
+
+
+def _sign_out(tx: Tx, identity: Identity, now: datetime) -> None:
+    audit.add(tx, identity.actor, "sign-out", identity.name, now)
+    tokens.revoke(tx, identity.id, now)
 
 
 def _open(tx: Tx, person: Person, signed: SignedIn, opener: Opener, now: datetime) -> None:

@@ -9,7 +9,7 @@ from mainstay.flow.audience import Wish
 from mainstay.model.errors import BadInput, NotFound
 from mainstay.model.person import Actor, Role
 from mainstay.model.report import FOR_PEOPLE, ReportKind, Subscription
-from mainstay.store import audit, people, repositories, subscriptions
+from mainstay.store import audit, channels, people, repositories, subscriptions
 from mainstay.store.database import Tx
 
 NO_ADDRESS = "there is no mail address in your account; an administrator can set one"
@@ -65,6 +65,26 @@ def unsubscribe(tx: Tx, actor: Actor, subscription_id: int, now: datetime) -> No
     gone = subscriptions.remove(tx, actor.person_id, subscription_id)
     where = gone.repository or "all repositories"
     audit.add(tx, actor, "subscription.remove", where, now, repository_id=gone.repository_id)
+
+
+def write_again(tx: Tx, actor: Actor, address: str, now: datetime) -> None:
+    """Take back all that an address refused."""
+    channels.allow_all(tx, address)
+    audit.add(tx, actor, "mail.allow", address, now, detail="of all repositories")
+
+
+def stop(tx: Tx, address: str, repository_id: int | None, now: datetime) -> None:
+    """Write to an address no more, as whoever reads it asked by a mail's link: of one repository, or at all (None)."""
+    channels.refuse(tx, address, repository_id, now)
+    what = "" if repository_id is not None else "of all repositories"
+    audit.add(tx, Actor(address), "mail.stop", address, now, detail=what, repository_id=repository_id)
+
+
+def take_up(tx: Tx, address: str, repository_id: int, now: datetime) -> None:
+    """Write to it again, of this repository."""
+    channels.allow(tx, address, repository_id)
+    channels.allow(tx, address, None)
+    audit.add(tx, Actor(address), "mail.allow", address, now, repository_id=repository_id)
 
 
 def wishes(tx: Tx, repository_id: int) -> list[Wish]:

@@ -43,11 +43,11 @@ def open_session(
         people.seen(tx, person_id, now)
 
 
-def open_with_token(tx: Tx, api_token: str, token: str, now: datetime, opener: Opener) -> bool:
-    """Keep a session that may no more than an API token, and ends with it; False: that token is not known."""
+def open_with_token(tx: Tx, api_token: str, token: str, now: datetime, opener: Opener) -> str | None:
+    """Keep a session that may no more than an API token, and ends with it; the token's name. None: it is not known."""
     row = tokens.find(tx, api_token, now)
     if row is None or row.kind != "api":
-        return False
+        return None
     until = now + timedelta(days=SESSION_DAYS)
     tokens.add(
         tx,
@@ -63,7 +63,7 @@ def open_with_token(tx: Tx, api_token: str, token: str, now: datetime, opener: O
         agent=opener.agent,
         parent_id=row.id,
     )
-    return True
+    return str(row.name)
 
 
 def add_link(tx: Tx, name: str, token: str, now: datetime, person_id: int | None = None) -> None:
@@ -72,13 +72,13 @@ def add_link(tx: Tx, name: str, token: str, now: datetime, person_id: int | None
     tokens.add(tx, "signin", name, token, now, now + good, person_id=person_id)
 
 
-def use_link(tx: Tx, link: str, session: str, now: datetime, opener: Opener = NOWHERE) -> bool:
-    """Turn a sign-in link into a session; False when it was used before, is too old or was never made."""
+def use_link(tx: Tx, link: str, session: str, now: datetime, opener: Opener = NOWHERE) -> str | None:
+    """Turn a sign-in link into a session, and give whose; None: it was used before, is too old or was never made."""
     row = tokens.use(tx, link, "signin", now)
     if row is None or (row.person_id is not None and people.find(tx, row.person_id) is None):
-        return False
+        return None
     open_session(tx, row.name, session, now, row.person_id, opener, None if row.person_id is None else row.id)
-    return True
+    return str(row.name)
 
 
 def add_device(tx: Tx, person_id: int, token: str, opener: Opener, now: datetime) -> None:

@@ -6,6 +6,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from mainstay.engine import subscriptions
 from mainstay.engine.access import Identity
 from mainstay.engine.channels import CHOICES, NewChannel
 from mainstay.model.errors import BadInput, MainstayError, NotAllowed, NotFound, NotSignedIn
@@ -240,12 +241,11 @@ async def leave(request: Request) -> Response:
     now = engine.clock.now()
     match wanted:
         case "repository":
-            await engine.db.write(store.refuse, who.address, who.repository_id, now)
+            await engine.db.write(subscriptions.stop, who.address, who.repository_id, now)
         case "all":
-            await engine.db.write(store.refuse, who.address, None, now)
+            await engine.db.write(subscriptions.stop, who.address, None, now)
         case "nothing":
-            await engine.db.write(store.allow, who.address, who.repository_id)
-            await engine.db.write(store.allow, who.address, None)
+            await engine.db.write(subscriptions.take_up, who.address, who.repository_id, now)
         case _:
             raise BadInput("say what to stop: repository, all, or nothing")
     return await _out_page(request)

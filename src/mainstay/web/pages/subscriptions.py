@@ -99,5 +99,5 @@ async def write_again(request: Request) -> Response:
     engine = site_of(request).engine
     _, address, _, _ = await engine.db.read(_read, person)
     if address is not None:
-        await engine.db.write(channels.allow_all, address)
+        await engine.db.write(subscriptions.write_again, person.actor, address, engine.clock.now())
     return RedirectResponse(PATH, 303)
