@@ -2,6 +2,8 @@
 
 import gc
 import math
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator
 
@@ -47,6 +49,18 @@ def test_cheap_collections_and_those_of_the_young_set_nothing_aside() -> None:
     gc.callbacks[-1] = SettingAside(most_s=0.0)
     gc.collect(1)
     assert gc.get_freeze_count() == 0
+
+
+def test_a_server_begins_without_what_few_servers_need() -> None:
+    """Each of these takes megabytes of a server that does nothing."""
+    program = """
+import sys
+import mainstay.cli.hosting, mainstay.cli.staying
+unwanted = ("alembic", "apprise", "argon2", "asyncpg", "cryptography", "fastapi", "joserfc", "obstore", "urllib3")
+found = [name for name in (*unwanted, "prometheus_client") if name in sys.modules]
+assert not found, found
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_server_that_has_started_sets_aside_what_is_there_once() -> None:

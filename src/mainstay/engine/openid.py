@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
-import urllib3
 
 from mainstay.engine.clock import Clock
 from mainstay.engine.signing_in import SignedIn
@@ -76,6 +75,8 @@ class Provider:
         self._database = database
         self._seal = seal
         self._clock = clock
+        import urllib3  # noqa: PLC0415  (memory: a server with no provider asks nobody)
+
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5, read=10), retries=False, maxsize=2)
         self._described: tuple[float, dict[str, Any]] | None = None
         self._keys: tuple[float, dict[str, Any]] | None = None
@@ -200,6 +201,8 @@ class Provider:
         return self._keys[1]
 
     def _asked(self, method: str, url: str, fields: dict[str, str] | None = None) -> dict[str, Any]:
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415  (memory, see above)
+
         where = urlsplit(url).netloc
         headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
         body = None if fields is None else urlencode(fields)
@@ -209,7 +212,7 @@ class Provider:
                 data = answer.read(ANSWER_BYTES + 1)
             finally:
                 answer.close()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (HTTPError, OSError) as error:
             raise Unavailable(f"the identity provider at {where} does not answer: {type(error).__name__}") from error
         if answer.status in (400, 401, 403):
             raise NotAllowed(f"the identity provider refused this sign-in ({answer.status}); sign in again")

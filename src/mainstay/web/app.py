@@ -1,6 +1,7 @@
 """The web application: all routes in one place, hot paths first."""
 
 import asyncio
+import importlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,12 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mainstay.engine.server import Engine
 from mainstay.model.errors import MainstayError
-from mainstay.web import feeds, git_http, health, hooks, metrics, pages, problems, runner_api
+from mainstay.web import feeds, git_http, health, hooks, pages, problems, runner_api
 from mainstay.web.guard import SecurityHeaders
 from mainstay.web.options import Options, Site
 from mainstay.web.streams import Streams
@@ -65,7 +66,7 @@ def create_app(engine: Engine, options: Options | None = None) -> Starlette:
         *git_http.routes,
         Mount("/api", app=api),
         *health.routes,
-        *metrics.routes,
+        Route("/metrics", _metrics),
         *hooks.routes,
         *feeds.routes,
         *pages.routes,
@@ -90,6 +91,13 @@ def _api(site: Site) -> ASGIApp:
     from mainstay.web.api.app import create_api  # noqa: PLC0415 - see `Later`
 
     return create_api(site)
+
+
+async def _metrics(request: Request) -> Response:
+    """Imported when it is first scraped: memory, and many servers never are."""
+    metrics = await asyncio.to_thread(importlib.import_module, "mainstay.web.metrics")
+    answer: Response = await metrics.metrics(request)
+    return answer
 
 
 def _warm(api: Later) -> None:

@@ -12,7 +12,6 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from mainstay.engine.tally import BOUNDS_S, Histogram
 from mainstay.model.report import ChannelKind
@@ -154,6 +153,3 @@ async def metrics(request: Request) -> Response:
         collector(registry=registry)
     registry.register(_Ours(site, read, now))
     return Response(generate_latest(registry), media_type=OPEN_METRICS)
-
-
-routes = [Route("/metrics", metrics)]
