@@ -213,6 +213,24 @@ def test_translations_have_the_same_places() -> None:
         assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", other)), english
 
 
+def test_what_is_refused_is_said_in_the_readers_language_with_its_values(site: Site) -> None:
+    said = words.words_in("zh-CN").refusal
+    assert said("'a b' is no number of seconds") == "'a b' 不是秒数"
+    assert said("nobody has translated this") == "nobody has translated this"
+    assert said("{name} is the last administrator; make somebody else one first").startswith("{name} 是")
+    assert words.words_in("en").refusal("the two passwords differ") == "the two passwords differ"
+    page = site.page("/repositories/none-such", **{"Accept-Language": "zh-CN"}).text
+    assert "没有名为 &#39;none-such&#39; 的仓库" in page
+
+
+def test_sentences_that_refuse_stand_in_the_code_as_they_are_translated() -> None:
+    source = "".join(path.read_text() for path in Path(words.__file__).parents[2].rglob("*.py"))
+    joined = re.sub(r'"\s*(?:\n\s*)f?"', "", source)
+    for english, other in words.errors("zh-CN").items():
+        assert set(re.findall(r"\{\w+\}", english)) == set(re.findall(r"\{\w+\}", other)), english
+        assert max(words.PLACE.split(english)[::2], key=len) in joined, english
+
+
 def test_spans_and_sizes_are_said_in_the_readers_language() -> None:
     seconds = (0.004, 2.34, 42, 75, 180, 7500, 183_600)
     said = {

@@ -111,7 +111,7 @@ async def error(request: Request, problem: Exception) -> Response:
         words.plain("The server made a mistake and has written it to its log. Trying again may help."),
     )
     if isinstance(problem, MainstayError):
-        status, message = problem.status, problem.message
+        status, message = problem.status, words.refusal(problem.message)
     elif isinstance(problem, HTTPException):
         status, message = problem.status_code, words.plain("There is nothing at this address.")
     try:

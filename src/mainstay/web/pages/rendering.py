@@ -102,6 +102,9 @@ def render(
     session = request.cookies.get(COOKIE, "")
     theme = request.cookies.get(THEME_COOKIE, "auto")
 
+    if isinstance(problem := values.get("problem"), str):
+        values["problem"] = words.refusal(problem)
+
     def glyph(state: str) -> Markup:
         return forms.glyph(state, words)
 

@@ -1,6 +1,7 @@
 """What pages say, in the reader's language. English is written in the templates; other languages are files in `words/`.
 
-A file holds one table: the English text as written, and its translation with the same `{places}`.
+A file holds one table: the English text as written, and its translation with the same `{places}`. What is refused is
+said by other rooms, in English; `errors.LANGUAGE.toml` holds the sentences that people meet in forms.
 """
 
 import re
@@ -16,6 +17,9 @@ LANGUAGES = {"en": "English", "zh-CN": "简体中文"}
 COOKIE = "mainstay_language"
 TURNING = re.compile("[\u0590-\u08ff\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Right-to-left letters and the marks that turn the direction."""
+LONGEST_ERROR = 1000
+"""Characters of a sentence that are compared with those that are known."""
+PLACE = re.compile(r"\{(\w+)\}")
 
 
 class Words:
@@ -37,6 +41,15 @@ class Words:
         said = self._known.get(text, text)
         return said.format(**values) if values else said
 
+    def refusal(self, text: str) -> str:
+        """What was refused, as another room says it in English; as it is where it is not known in this language."""
+        if len(text) > LONGEST_ERROR:
+            return text
+        for shape, said in refusals(self.language):
+            if match := shape.fullmatch(text):
+                return said.format(**match.groupdict())
+        return text
+
     def count(self, number: int, one: str, many: str, /, **values: object) -> Markup:
         """`one` or `many` with the place `{n}`."""
         return self(one if number == 1 else many, n=f"{number:,}", **values)
@@ -56,6 +69,28 @@ def catalogue(language: str) -> dict[str, str]:
         return {}
     with (FOLDER / f"{language}.toml").open("rb") as file:
         return dict(tomllib.load(file)["words"])
+
+
+@cache
+def refusals(language: str) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The sentences that refuse something, as expressions with their values as groups, and their translations."""
+    return tuple((_shape(english), said) for english, said in errors(language).items())
+
+
+@cache
+def errors(language: str) -> dict[str, str]:
+    """The sentences that refuse something and their translations; empty for English."""
+    if language == "en":
+        return {}
+    with (FOLDER / f"errors.{language}.toml").open("rb") as file:
+        return dict(tomllib.load(file)["errors"])
+
+
+def _shape(english: str) -> re.Pattern[str]:
+    parts = PLACE.split(english)
+    return re.compile(
+        "".join(f"(?P<{part}>.{{1,300}}?)" if at % 2 else re.escape(part) for at, part in enumerate(parts))
+    )
 
 
 @cache
