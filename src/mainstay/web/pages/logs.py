@@ -114,7 +114,16 @@ async def _steps(request: Request, view: View) -> dict[str, Any]:
         "earlier": earlier,
         "growing": growing,
         "further": not growing and shown.end < part.end,
+        "last": await _last_line(site, attempt.id, part) if attempt.state in OPEN_ATTEMPT and not last else None,
     }
+
+
+async def _last_line(site: Site, attempt_id: int, part: Part) -> int | None:
+    """The number of a part's last line: what a page that followed it has got beyond that belongs to another step."""
+    breaks = await site.engine.logs.breaks_before(attempt_id, part.end)
+    if breaks is None or part.end == part.start:
+        return breaks
+    return breaks + (await logs.read(site, attempt_id, part.end - 1, part.end) != b"\n")
 
 
 async def _searched(request: Request, view: View, wanted: str) -> dict[str, Any]:

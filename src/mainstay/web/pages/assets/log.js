@@ -37,7 +37,21 @@
   }
 
   // The tail. It follows a reader who is at its end; anybody else is only told how many lines have come.
-  let tail = null, followed = null, following = true;
+  let tail = null, followed = null, following = true, unseen = 0;
+  function tellUnseen(newer) {
+    newer.textContent = unseen === 1 ? newer.dataset.one : newer.dataset.many.replace("{n}", unseen.toLocaleString());
+    newer.hidden = unseen <= 0;
+  }
+  // The bytes of the next step may come before it is known that it has begun: what was added of it is taken back.
+  function endPart() {
+    const row = document.querySelector(".logsteps .opened > .row[data-last]");
+    if (!row || !tail || !followed.isConnected) return;
+    tail.close();
+    tail = null;
+    const newer = followed.parentElement.querySelector(".newer");
+    for (let line; (line = followed.lastElementChild) && Number(line.id.slice(1)) > Number(row.dataset.last);) { line.remove(); unseen -= 1; }
+    if (!newer.hidden) tellUnseen(newer);
+  }
   function follow() {
     const log = document.querySelector(".log[data-tail]");
     if (log === followed) return;
@@ -46,7 +60,7 @@
     tail = null;
     if (!log) return;
     const newer = log.parentElement.querySelector(".newer");
-    let unseen = 0;
+    unseen = 0;
     tail = new EventSource(log.dataset.tail);
     function add(html, ended) {
       const end = atEnd();
@@ -59,8 +73,7 @@
         toEnd();
       } else {
         unseen += html.split('<div class="l').length - 1;
-        newer.textContent = unseen === 1 ? newer.dataset.one : newer.dataset.many.replace("{n}", unseen.toLocaleString());
-        newer.hidden = false;
+        tellUnseen(newer);
       }
     }
     newer.onclick = () => { toEnd(); };
@@ -78,6 +91,7 @@
   }, { passive: true });
   document.addEventListener("refreshed", () => {
     const before = followed;
+    endPart();
     follow();
     watchMore();
     if (followed && followed !== before && following) toEnd();
