@@ -51,6 +51,7 @@ def test_a_message_holds_the_evidence_and_the_next_step() -> None:
     assert "    | E   assert 2 == 3" in made.plain
     assert "and 1 more" in made.plain
     assert made.plain.endswith(f"-- \nBecause.\nNo more of these: {URL}/mail/x\n")
+    assert f'<a href="{URL}/mail/x">No more of these</a>' in made.html
 
 
 def test_the_same_in_chinese() -> None:

@@ -198,6 +198,38 @@ def test_tests_tell_their_state_duration_and_flakiness(site: Site) -> None:
 
 
 @on_each_database
+def test_tests_are_listed_as_they_stand_on_a_branch(site: Site) -> None:
+    names = ("t.py::test_a", "t.py::test_b", "t.py::test_c", "t.py::test_d")
+
+    def fill(f: Filling) -> None:
+        demo = f.repository("demo")
+        ends = {"main": ("passed", "failed", "skipped"), "topic": ("failed", "passed", "passed")}
+        for branch, outcomes in ends.items():
+            before = [TestRow(name, "failed") for name in names]
+            f.build(demo, sha_of(f"{branch} before"), [JobRow(tests=before)], branch=branch)
+            rows = [TestRow(name, outcome) for name, outcome in zip(names, outcomes, strict=False)]
+            f.build(demo, sha_of(branch), [JobRow(tests=rows)], branch=branch)
+        running = JobRow(state="running", tests=[TestRow(names[0], "failed")])
+        f.build(demo, sha_of("now"), [running], branch="main")
+
+    site.fill(fill)
+
+    def on(asked: str) -> list[str]:
+        items = site.api("GET", f"/repositories/demo/tests?{asked}").json()["items"]
+        return [f"{each['name'][-1]} {each['state']}" for each in items]
+
+    assert on("branch=main") == ["a passed", "b failed", "c skipped"]
+    assert sorted(on("branch=topic&list=failing")) == ["a failed", "b passed", "c passed"]
+    assert on("branch=main&state=failed") == ["b failed"]
+    assert on("branch=main&state=passed") == ["a passed"]
+    assert on("branch=main&state=skipped") == ["c skipped"]
+    assert on("branch=nowhere") == []
+    assert on("state=failed") == ["a failed", "d failed"]
+    assert "1 test fails on main of demo" in site.page("/repositories/demo/tests?branch=main&list=all").text
+    assert "No tests have ended on nowhere of demo" in site.page("/repositories/demo/tests?branch=nowhere").text
+
+
+@on_each_database
 def test_the_log_comes_whole_and_by_range(site: Site) -> None:
     made = site.fill(demo)
     job = site.api("GET", f"/builds/{made['builds'][1]}").json()["jobs"][0]["id"]

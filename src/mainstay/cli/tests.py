@@ -27,6 +27,9 @@ STATES = ("failed", "passed", "skipped", "flaky")
 )
 @click.option("--state", type=click.Choice(STATES), help="Only tests that are so.")
 @click.option("--search", help="Only tests with this part in their name.")
+@click.option(
+    "--branch", metavar="B", help="Only tests that this branch's last builds ran; --state: as they stand there."
+)
 @click.option("--quarantined", is_flag=True, help="The tests in quarantine, with reason and last day.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @json_option
@@ -38,6 +41,7 @@ def tests(
     sort: str,
     state: str | None,
     search: str | None,
+    branch: str | None,
     quarantined: bool,
     limit: int,
     as_json: bool,
@@ -49,17 +53,18 @@ def tests(
     \b
     Examples:
       mainstay tests demo --list flaky
+      mainstay tests demo --branch main --state failed
       mainstay tests demo "tests/test_api.py::test_limits"
     """
     path = f"{repository_path(repository)}/tests"
-    if quarantined and (test or state or search or sort != "all"):
+    if quarantined and (test or state or search or branch or sort != "all"):
         raise click.UsageError("--quarantined lists the quarantine as it is; it goes with no other choice")
     if quarantined:
         found = server.get(f"{repository_path(repository)}/quarantine")
     elif test:
         found = server.get(f"{path}/{quote(test, safe='')}", {"limit": min(limit, 1000)})
     else:
-        asked = {"list": sort, "state": state, "search": search}
+        asked = {"list": sort, "state": state, "search": search, "branch": branch}
         found = server.listed(path, asked, limit)
     if as_json:
         terminal.print_json(found)

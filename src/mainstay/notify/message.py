@@ -14,7 +14,9 @@ CHAT_ITEMS, CHAT_LINES = 5, 6
 CHAT = 1800
 """Characters of a message to a chat, the shortest limit of the services being 2000."""
 MONO = "font:13px/1.45 ui-monospace,Menlo,Consolas,monospace"
-BLOCK = f"{MONO};margin:0 0 8px;padding:8px;white-space:pre-wrap;border-left:3px solid #b9b4aa;background:#8882"
+WRAPPED = f"{MONO};white-space:pre-wrap;overflow-wrap:anywhere"
+BODY = "font:14px/1.45 system-ui,sans-serif;max-width:720px;overflow-wrap:anywhere"
+BLOCK = f"{WRAPPED};margin:0 0 8px;padding:8px;border-left:3px solid #b9b4aa;background:#8882"
 
 _CALLS = re.compile(r"@(?=everyone|here|channel|all\b)|<(?=[!@#])", re.IGNORECASE)
 """What would call everybody in a chat."""
@@ -51,6 +53,8 @@ class _Said:
     reproduce: tuple[str, str] | None
     why: str
     way_out: tuple[str, str] | None
+    stop: str
+    """What the way out is called where it is a link."""
     language: str
 
 
@@ -64,6 +68,7 @@ def message(report: Report, language: str, address: str, why: str = "", way_out:
         (words("The same here:"), one_line(report.facts.reproduce)) if report.facts.reproduce else None,
         one_line(why),
         (words("No more of these:"), way_out) if way_out else None,
+        words("No more of these"),
         language,
     )
     return Message(said.heading, _plain(said), _html(said), _chat(said))
@@ -135,17 +140,17 @@ def _html(said: _Said) -> str:
     links = " · ".join(f'<a href="{escape(link)}">{escape(title)}</a>' for title, link in said.links)
     rows.append(f'<p style="margin:16px 0">{links}</p>')
     if said.reproduce:
-        rows.append(f'<p>{escape(said.reproduce[0])}</p><pre style="{MONO}">{escape(said.reproduce[1])}</pre>')
+        rows.append(f'<p>{escape(said.reproduce[0])}</p><pre style="{WRAPPED}">{escape(said.reproduce[1])}</pre>')
     foot = [escape(said.why)] if said.why else []
     if said.way_out:
-        text, link = said.way_out
-        foot.append(f'{escape(text)} <a href="{escape(link)}">{escape(link)}</a>')
-    rows += [f'<p style="margin-top:24px;font-size:12px;color:#777">{"<br>".join(foot)}</p>'] if foot else []
+        foot.append(f'<a href="{escape(said.way_out[1])}">{escape(said.stop)}</a>')
+    rows += [f'<p style="margin-top:24px;font-size:12px;opacity:.75">{"<br>".join(foot)}</p>'] if foot else []
     body = "\n".join(rows)
     return (
         f'<!doctype html><html lang="{escape(said.language)}"><head><meta charset="utf-8">'
-        f'<meta name="color-scheme" content="light dark"><title>{escape(said.heading)}</title></head>\n'
-        f'<body style="font:14px/1.45 system-ui,sans-serif;max-width:720px">\n{body}\n</body></html>\n'
+        '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">'
+        f"<title>{escape(said.heading)}</title></head>\n"
+        f'<body style="{BODY}">\n{body}\n</body></html>\n'
     )
 
 

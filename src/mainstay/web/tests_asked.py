@@ -7,12 +7,14 @@ from typing import Any
 from mainstay.model.errors import BadInput
 from mainstay.store.types import EPOCH, milliseconds
 from mainstay.store.views.tests import SORTS, Asked
+from mainstay.web.listing import ref_of
 
 STATES = ("failed", "passed", "skipped", "flaky")
 MAX_SEARCH = 200
+MAX_BRANCH = 4096
 
 
-def asked_of(sort: str, state: str | None, search: str | None, cursor: str | None) -> Asked:
+def asked_of(sort: str, state: str | None, search: str | None, cursor: str | None, branch: str | None = None) -> Asked:
     """What an address asks for. Raises BadInput for words that are not known."""
     if sort not in SORTS:
         raise BadInput(f"there is no list of tests {sort[:40]!r}; there are {', '.join(SORTS)}")
@@ -20,7 +22,10 @@ def asked_of(sort: str, state: str | None, search: str | None, cursor: str | Non
         raise BadInput(f"tests are not {state[:40]!r}; they are {', '.join(STATES)}")
     if search is not None and len(search) > MAX_SEARCH:
         raise BadInput(f"a search has at most {MAX_SEARCH} characters")
-    return Asked(sort, state, search or None, None if cursor is None else _place(sort, cursor))
+    if branch is not None and len(branch) > MAX_BRANCH:
+        raise BadInput(f"a branch's name has at most {MAX_BRANCH} characters")
+    place = None if cursor is None else _place(sort, cursor)
+    return Asked(sort, state, search or None, place, ref=ref_of(branch) if branch else None)
 
 
 def cursor_of(place: tuple[Any, int] | None) -> str | None:

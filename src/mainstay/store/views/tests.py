@@ -1,7 +1,7 @@
 """Tests of a repository as lists and pages show them: by their figures, and with their last results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +10,9 @@ from sqlalchemy import Select, and_, func, literal_column, null, or_, select
 from mainstay.store.database import Tx
 from mainstay.store.schema import attempts, builds, jobs, test_figures, test_results, tests
 from mainstay.store.tests import digest_of
+from mainstay.store.views import tests_on
+from mainstay.store.views.tests_on import FAILURES, OnBranch
 
-FAILURES = ("failed", "error")
 NOTHING: Any = literal_column("0")
 """A zero that stands in the query itself: only then is a partial index found to fit."""
 FAILED: Any = test_results.c.outcome.in_([literal_column(f"'{outcome}'") for outcome in FAILURES])
@@ -101,6 +102,8 @@ class Asked:
     """Value and id of the last test of the page before."""
     names: tuple[str, ...] | None = None
     """Only tests of these names."""
+    ref: str | None = None
+    """Only tests that the last builds of this branch ran; `state` is then how they stand there."""
 
 
 _lines = select(
@@ -118,8 +121,12 @@ _lines = select(
 )
 
 
-def page(tx: Tx, repository_id: int, asked: Asked, limit: int) -> tuple[list[TestLine], tuple[Any, int] | None]:
-    """A page of tests, and where to go on (None: that were all)."""
+def page(
+    tx: Tx, repository_id: int, asked: Asked, limit: int, on: OnBranch | None = None
+) -> tuple[list[TestLine], tuple[Any, int] | None]:
+    """A page of tests, and where to go on (None: that were all). `on`: the branch's attempts, where they are known."""
+    if asked.ref is not None and on is None:
+        on = tests_on.of_branch(tx, repository_id, asked.ref)
     sort = SORTS[asked.sort]
     of_all = asked.sort == "all"
     query = _lines.add_columns(sort.column.label("sorted_by")).select_from(tests)
@@ -127,7 +134,7 @@ def page(tx: Tx, repository_id: int, asked: Asked, limit: int) -> tuple[list[Tes
     query = query.where((tests if of_all else test_figures).c.repository_id == repository_id)
     if sort.only is not None:
         query = query.where(sort.only)
-    for condition in _conditions(asked):
+    for condition in _conditions(asked, on):
         query = query.where(condition)
     own_id = tests.c.id if of_all else test_figures.c.test_id
     if asked.after is not None:
@@ -137,12 +144,21 @@ def page(tx: Tx, repository_id: int, asked: Asked, limit: int) -> tuple[list[Tes
     order = (sort.column, own_id) if sort.rising else (sort.column.desc(), own_id.desc())
     rows = tx.conn.execute(query.order_by(*order).limit(limit + 1)).all()
     lines = [TestLine(*row[:-1]) for row in rows[:limit]]
+    if on is not None:
+        there = tests_on.states(tx, on.tip, [line.id for line in lines])
+        lines = [replace(line, state=there.get(line.id)) for line in lines]
     return lines, (rows[limit - 1].sorted_by, lines[-1].id) if len(rows) > limit else None
 
 
-def _conditions(asked: Asked) -> list[Any]:
-    found: list[Any] = []
+def _conditions(asked: Asked, on: OnBranch | None) -> list[Any]:
+    found: list[Any] = [] if on is None else [tests_on.ran(on.tip)]
     match asked.state:
+        case "failed" if on is not None:
+            found.append(tests.c.id.in_(tests_on.failing(on.tip)))
+        case "passed" if on is not None:
+            found += [tests_on.ran(on.tip, "passed"), tests.c.id.not_in(tests_on.failing(on.tip))]
+        case "skipped" if on is not None:
+            found.append(~tests_on.ran(on.tip, "passed", *FAILURES))
         case "failed":
             found.append(test_figures.c.state.in_(FAILURES))
         case "flaky":
@@ -214,9 +230,13 @@ _bare = _joined(select(*_place, null(), attempts.c.runner, builds.c.event))
 """The same without the texts, for strips."""
 
 
-def history(tx: Tx, test_id: int, limit: int, *, bare: bool = False) -> list[Outcome]:
-    """The last results of one test, newest first; `bare`: without details."""
+def history(
+    tx: Tx, test_id: int, limit: int, *, bare: bool = False, within: Sequence[int] | None = None
+) -> list[Outcome]:
+    """The last results of one test, newest first; `bare`: without details, `within`: of these attempts only."""
     query = (_bare if bare else _outcomes).where(test_results.c.test_id == test_id)
+    if within is not None:
+        query = query.where(test_results.c.attempt_id.in_(within))
     newest = query.order_by(test_results.c.attempt_id.desc(), test_results.c.position.desc()).limit(limit)
     return [Outcome(*row) for row in tx.conn.execute(newest)]
 

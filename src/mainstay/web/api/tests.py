@@ -33,6 +33,15 @@ Sorted = Annotated[
 State = Annotated[str | None, Query(max_length=20, description="`failed`, `passed`, `skipped` or `flaky`.")]
 Search = Annotated[str | None, Query(max_length=200, description="A part of the name, whatever its case.")]
 
+Branch = Annotated[
+    str | None,
+    Query(
+        max_length=4096,
+        description="Only tests that the last builds of this branch ran; `state` is then how they stand there. The"
+        " figures are of all branches.",
+    ),
+]
+
 
 def listed(tx: Tx, name: str, asked: Asked, limit: int) -> tuple[list[TestLine], str | None]:
     """A page of tests, and the cursor to go on with."""
@@ -58,9 +67,10 @@ async def list_tests(
     sort: Sorted = "all",
     state: State = None,
     search: Search = None,
+    branch: Branch = None,
 ) -> Response:
     """The tests of a repository with their figures over the last 30 days that they ran in."""
-    asked = asked_of(sort, state, search, cursor)
+    asked = asked_of(sort, state, search, cursor, branch)
     found, rest = await site.engine.db.read(listed, name, asked, limit)
     return page([shaping.test_line(each) for each in found], rest)
 

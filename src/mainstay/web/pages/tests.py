@@ -14,14 +14,16 @@ from mainstay.model.plan import Quarantined
 from mainstay.store import figures, repositories
 from mainstay.store.database import Tx
 from mainstay.store.figures import DayRow
+from mainstay.store.views import commits as commit_views
 from mainstay.store.views import tests as views
+from mainstay.store.views import tests_on
 from mainstay.store.views.tests import Asked, Outcome, Totals
 from mainstay.web import culprits, quarantine, testing
 from mainstay.web.access import reader
 from mainstay.web.culprits import Told
 from mainstay.web.options import site_of
 from mainstay.web.pages import marks
-from mainstay.web.pages.forms import Forms
+from mainstay.web.pages.forms import Forms, branch
 from mainstay.web.pages.marks import path_of
 from mainstay.web.pages.rendering import Crumb, render, speak
 from mainstay.web.pages.trend import Trend, trend
@@ -53,17 +55,28 @@ class _Listed:
     held: list[Held]
     following: str | None
     totals: Totals
+    branches: list[str]
+    """Refs that can be chosen, last moved first."""
+    failing: int
+    """On the branch that was asked for, else on any."""
+    on_branch: bool = False
+    """Whether tests have ended on the branch that was asked for."""
 
 
 def _listed(tx: Tx, name: str, asked: Asked | None) -> _Listed:
     """A page of a list; None: the quarantine."""
     repository = repositories.by_name(tx, name)
     repository_id = repository.id
+    totals = views.totals(tx, repository_id)
     if asked is None:
-        return _Listed([], quarantine.held(tx, repository), None, views.totals(tx, repository_id))
-    found, rest = views.page(tx, repository_id, asked, PAGE)
-    digests = [Digest(line, tuple(views.history(tx, line.id, RECENT, bare=True))) for line in found]
-    return _Listed(digests, [], cursor_of(rest), views.totals(tx, repository_id))
+        return _Listed([], quarantine.held(tx, repository), None, totals, [], totals.failing)
+    on = tests_on.of_branch(tx, repository_id, asked.ref) if asked.ref is not None else None
+    found, rest = views.page(tx, repository_id, asked, PAGE, on)
+    within = on.attempts if on is not None else None
+    digests = [Digest(line, tuple(views.history(tx, line.id, RECENT, bare=True, within=within))) for line in found]
+    failing = tests_on.count_failing(tx, on.tip) if on is not None else totals.failing
+    branches = [each for each, _ in commit_views.branches(tx, repository_id)]
+    return _Listed(digests, [], cursor_of(rest), totals, branches, failing, bool(on and on.tip))
 
 
 async def tests(request: Request) -> Response:
@@ -72,11 +85,11 @@ async def tests(request: Request) -> Response:
     words, forms = speak(request)
     name = request.path_params["name"]
     given = request.query_params
-    kept = {key: given[key] for key in ("list", "state", "search") if given.get(key)}
+    kept = {key: given[key] for key in ("list", "branch", "state", "search") if given.get(key)}
     sort = kept.get("list", "newest")
     asked = None
     if sort != QUARANTINE:
-        asked = asked_of(sort, kept.get("state"), kept.get("search"), given.get("after"))
+        asked = asked_of(sort, kept.get("state"), kept.get("search"), given.get("after"), kept.get("branch"))
     path = path_of(name, "tests")
     found = await site_of(request).engine.db.read(_listed, name, asked)
     if not found.digests and not kept and found.totals.tests:  # nothing has ever failed: then all of them
@@ -93,7 +106,9 @@ async def tests(request: Request) -> Response:
         rows=[
             (each, marks.of_outcomes(each.history, forms), path_of(name, "tests", each.name)) for each in found.digests
         ],
-        heading=_list_heading(found.totals, name, words),
+        heading=_list_heading(found, name, asked, words),
+        branches=found.branches,
+        filtered=any(kept.get(key) for key in ("branch", "state", "search")),
         totals=found.totals,
         outcome_state=marks.state_of_outcome,
         sort=sort,
@@ -110,12 +125,20 @@ def _address(path: str, kept: dict[str, str], **more: str) -> str:
     return f"{path}?{urlencode({**kept, **more})}"
 
 
-def _list_heading(totals: Totals, name: str, words: Words) -> Markup:
-    if totals.failing:
-        return words.count(totals.failing, "1 test of {name} fails", "{n} tests of {name} fail", name=name)
-    if totals.tests:
-        return words("No test of {name} fails", name=name)
-    return words("{name} has no test results yet", name=name)
+def _list_heading(found: _Listed, name: str, asked: Asked | None, words: Words) -> Markup:
+    if not found.totals.tests:
+        return words("{name} has no test results yet", name=name)
+    if asked is not None and asked.ref is not None:
+        values = {"name": name, "branch": branch(asked.ref)}
+        if not found.on_branch:
+            return words("No tests have ended on {branch} of {name}", **values)
+        if not found.failing:
+            return words("No test fails on {branch} of {name}", **values)
+        one, many = "1 test fails on {branch} of {name}", "{n} tests fail on {branch} of {name}"
+        return words.count(found.failing, one, many, **values)
+    if found.failing:
+        return words.count(found.failing, "1 test of {name} fails", "{n} tests of {name} fail", name=name)
+    return words("No test of {name} fails", name=name)
 
 
 @dataclass(frozen=True, slots=True)
