@@ -35,6 +35,7 @@ STEPS: list[tuple[str, Any]] = [
     ("POST /builds/{build:int}/rerun", {}),
     ("POST /queue", {"do": "cancel", "build": "2"}),
     ("POST /api/v1/repositories", {"name": "fresh"}),
+    ("POST /watch", {"name": "watched"}),
     ("PATCH /api/v1/repositories/{name}", {"poll_s": 30}),
     ("POST /repositories/{name}/settings", {"branches": "*", "commits": "latest", "poll_s": "60"}),
     ("POST /repositories/{name}/settings/pause", {"pause": "yes"}),
