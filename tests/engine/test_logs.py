@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from mainstay.engine.logs import FRAME_BYTES, INLINE_BYTES, Logs
+from mainstay.engine.logs import FRAME_BYTES, INLINE_BYTES, KEPT_FRAMES, Logs
 from mainstay.model.errors import BadInput, Conflict, NotFound, TooLarge
 from mainstay.store import logs as log_store
 from mainstay.store.blobs import open_blobs
 from mainstay.store.database import Database
-from mainstay.store.zstd import compress
+from mainstay.store.zstd import compress, decompress
 from tests.engine.road import Road, road
+from tests.git.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +53,38 @@ async def test_bytes_come_back_as_they_were_sent_in_whatever_pieces(database: Da
         assert await whole(logs, attempt) == sent
         pieces = await database.read(log_store.pieces, attempt, 0, len(sent))
         assert all(piece.data is None for piece in pieces), "nothing is left inline"
+
+
+async def test_a_frame_is_unpacked_once_for_all_that_a_page_asks_of_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpacked: list[int] = []
+
+    def counted(data: bytes, max_bytes: int) -> bytes:
+        unpacked.append(max_bytes)
+        return decompress(data, max_bytes)
+
+    monkeypatch.setattr("mainstay.engine.logs.decompress", counted)
+    async with road(database) as here:
+        logs = all_logs(database, tmp_path)
+        runner, attempt = await running(here)
+        pieces = [b"".join(b"%d %d\n" % (part, n) for n in range(9000)) for part in range(5)]
+        sent = b"".join(pieces)
+        for number, piece in enumerate(pieces):
+            await logs.append(runner, attempt, len(b"".join(pieces[:number])), compress(piece), "zstd")
+        unpacked.clear()
+        start = await logs.line_start(attempt, 9000 * 2 + 5001)
+        assert start is not None
+        assert await logs.line_end(attempt, start, len(sent)) == start + len(b"2 5000\n")
+        assert await logs.breaks_before(attempt, start) == 9000 * 2 + 5000
+        assert await whole(logs, attempt, start, start + 20) == sent[start : start + 20]
+        assert len(unpacked) == 1
+        assert await whole(logs, attempt) == sent
+        assert len(logs._unpacked) == KEPT_FRAMES
+        monkeypatch.setattr("mainstay.engine.logs.KEPT_S", 0.0)
+        assert await whole(logs, attempt, 0, 10) == sent[:10]
+        await until(lambda: not logs._unpacked)
+        assert await whole(logs, attempt) == sent
 
 
 async def test_any_line_is_found_by_its_number(database: Database, tmp_path: Path) -> None:

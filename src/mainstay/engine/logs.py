@@ -21,6 +21,9 @@ PIECE_BYTES = 4 * 1024 * 1024
 """The largest piece a runner may send, decompressed."""
 FRAME_BYTES = 1024 * 1024
 """Size of the frames that packing makes: what has to be unpacked to read one byte."""
+KEPT_FRAMES, KEPT_S = 2, 2.0
+"""Frames that were unpacked are kept for so long: a page asks for the same one when it looks for where its line
+begins, for where it ends, for the lines before it, and for what it shows."""
 UNCOUNTED_BYTES = 2 * 1024 * 1024
 """Lines of a log that was stored by a version which did not count them are counted up to here."""
 OPEN_STATES = ("running", "lost")
@@ -34,6 +37,9 @@ class Logs:
         self._database = database
         self._blobs = blobs
         self._limit_bytes = limit_bytes
+        self._unpacked: dict[str, bytes] = {}
+        """The frames unpacked last, by their digests, oldest first."""
+        self._forgetting: asyncio.TimerHandle | None = None
 
     async def append(self, runner_id: int, attempt_id: int, offset: int, body: bytes, encoding: str | None) -> Stored:
         """Store the bytes of a log from `offset` on. Bytes that are stored already are passed over."""
@@ -77,8 +83,21 @@ class Logs:
             return piece.data
         if piece.blob is None:
             raise NotFound("a piece of this log has been removed")
+        if (kept := self._unpacked.get(piece.blob)) is not None:
+            return kept
         frame = await self._blobs.get(piece.blob)
-        return await asyncio.to_thread(decompress, frame, piece.size)
+        data = await asyncio.to_thread(decompress, frame, piece.size)
+        self._keep(piece.blob, data)
+        return data
+
+    def _keep(self, digest: str, data: bytes) -> None:
+        """Remember a frame for a moment: whoever reads a whole log leaves nothing behind."""
+        self._unpacked[digest] = data
+        while len(self._unpacked) > KEPT_FRAMES:
+            del self._unpacked[next(iter(self._unpacked))]
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        self._forgetting = asyncio.get_running_loop().call_later(KEPT_S, self._unpacked.clear)
 
     async def breaks_before(self, attempt_id: int, offset: int) -> int | None:
         """How many line breaks stand before a byte; None in the depth of a log that was not counted."""
