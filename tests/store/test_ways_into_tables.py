@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
-from tests.web.filling import NOON, Filling
+from sqlalchemy import event, update
+from tests.web.filling import NOON, Filling, JobRow
 
+from mainstay.model.states import JobState
 from mainstay.store import deliveries, jobs, runners
-from mainstay.store.database import Tx, open_database
-from mainstay.store.views import commits, tests
+from mainstay.store.database import Database, Tx, open_database
+from mainstay.store.schema import jobs as all_jobs
+from mainstay.store.views import commits, queue, tests
 
 pytestmark = pytest.mark.anyio
 
@@ -66,3 +68,33 @@ async def test_it_reads_no_whole_history(tmp_path: Path, ask: Callable[[Tx], obj
         await database.close()
     assert any(index in way for way in found), found
     assert not any("(repository_id=?)" in way or "SCAN" in way for way in found), found
+
+
+async def test_the_open_jobs_are_chosen_by_an_index_before_anything_is_joined_to_them(database: Database) -> None:
+    """PostgreSQL chose by what it was told of rows and limits to read all jobs with three processes: how the statement
+    is put leaves it no choice."""
+    statements: list[str] = []
+
+    def heard(*given: Any) -> None:
+        statements.append(given[2])
+
+    def look(tx: Tx) -> list[int]:
+        filling = Filling(tx)
+        demo, other = filling.repository("demo"), filling.repository("other")
+        for number in range(3):
+            filling.build(demo, filling.commit(demo, f"c{number}"), [JobRow("a", "queued"), JobRow("b", "passed")])
+        filling.build(other, filling.commit(other, "o"), [JobRow("a", "queued")])
+        tx.conn.execute(update(all_jobs).where(all_jobs.c.id == 3).values(priority=9))
+        event.listen(tx.conn, "before_cursor_execute", heard)
+        assert [each.id for each in queue.open_jobs(tx, JobState.QUEUED, 2)] == [3, 1]
+        assert [each.repository for each in queue.open_jobs(tx, JobState.QUEUED, 9, frozenset({other}))] == ["other"]
+        assert len(queue.open_jobs(tx, JobState.QUEUED, 9, ref="refs/heads/main")) == 4
+        assert queue.open_jobs(tx, JobState.QUEUED, 9, ref="refs/heads/none") == []
+        event.remove(tx.conn, "before_cursor_execute", heard)
+        return [each.id for each in queue.open_jobs(tx, JobState.QUEUED, 9)]
+
+    found = await database.write(look)
+    assert (found[0], sorted(found)) == (3, [1, 3, 5, 7])
+    for statement in statements:
+        inner = statement[statement.index("FROM (SELECT") :]
+        assert "LIMIT" in inner[: inner.index("chosen")], statement

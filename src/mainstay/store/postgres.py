@@ -41,6 +41,7 @@ SETTINGS = {
     "lock_timeout": "20s",
     "idle_in_transaction_session_timeout": "60s",  # Locks of a server that hangs are freed.
     "jit": "off",  # Our statements are short; compiling them takes longer than running them.
+    "max_parallel_workers_per_gather": "0",  # So does starting processes for one, where an index would do.
 }
 OLDEST = 15
 """The first major version of PostgreSQL that is tested."""

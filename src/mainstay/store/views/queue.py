@@ -48,6 +48,15 @@ def open_jobs(
 
     `seen`: only of these repositories; `ref`: only of this branch or tag.
     """
+    # By build and id is how the index over states stands; by id alone SQLite reads the history until it has enough.
+    order = (jobs.c.priority.desc(), jobs.c.id) if state is JobState.QUEUED else (jobs.c.build_id, jobs.c.id)
+    first = select(jobs.c.id).where(jobs.c.state == state.value)
+    if seen is not None:
+        first = first.where(jobs.c.repository_id.in_(sorted(seen)))
+    if ref is not None:
+        first = first.join(builds, builds.c.id == jobs.c.build_id).where(builds.c.ref == ref)
+    # Chosen before anything is joined to them: else PostgreSQL reads all jobs there are, to have them in order early.
+    chosen = first.order_by(*order).limit(limit).subquery("chosen")
     tries = attempts.alias("tries")
     newest = select(func.max(tries.c.number)).where(tries.c.job_id == jobs.c.id).correlate(jobs).scalar_subquery()
     query = (
@@ -71,19 +80,14 @@ def open_jobs(
             attempts.c.started_at,
             attempts.c.queued_at,
         )
+        .select_from(chosen)
+        .join(jobs, jobs.c.id == chosen.c.id)
         .join(builds, builds.c.id == jobs.c.build_id)
         .join(repositories, repositories.c.id == jobs.c.repository_id)
         .outerjoin(attempts, (attempts.c.job_id == jobs.c.id) & (attempts.c.number == newest))
-        .where(jobs.c.state == state.value)
-        .limit(limit)
+        .order_by(*order)
     )
-    if seen is not None:
-        query = query.where(jobs.c.repository_id.in_(sorted(seen)))
-    if ref is not None:
-        query = query.where(builds.c.ref == ref)
-    # By build and id is how the index over states stands; by id alone SQLite reads the history until it has enough.
-    order = (jobs.c.priority.desc(), jobs.c.id) if state is JobState.QUEUED else (jobs.c.build_id, jobs.c.id)
-    return [_open_job(tuple(row)) for row in tx.conn.execute(query.order_by(*order))]
+    return [_open_job(tuple(row)) for row in tx.conn.execute(query)]
 
 
 def _open_job(row: tuple[Any, ...]) -> OpenJob:
