@@ -207,6 +207,28 @@ async def test_a_person_is_told_as_asked_as_long_as_the_repository_is_theirs_to_
     assert [each.language for each in reversed(found)] == ["zh-CN", "en", "en"]
 
 
+async def test_an_author_who_said_no_is_not_told_unless_they_asked(shop: Shop) -> None:
+    def settle(tx: Tx) -> None:
+        ada = people.add(tx, "ada", shop.clock.now(), email="Ada@example.org", role=Role.READER.word)
+        subscriptions.as_author(tx, Actor("ada", ada.id), False, shop.clock.now())
+
+    await shop.engine.db.write(settle)
+    commit = shop.project.commit("bad")
+    await shop.push(commit)
+    await shop.end(f"{commit} failed")
+    assert await shop.told() == []
+
+    def ask(tx: Tx) -> None:
+        ada = Actor("ada", people.by_name(tx, "ada").id)
+        subscriptions.subscribe(tx, ada, None, (), (ReportKind.FIXED,), "en", shop.clock.now())
+
+    await shop.engine.db.write(ask)
+    commit = shop.project.commit("good")
+    await shop.push(commit)
+    await shop.end(f"{commit} passed")
+    assert await shop.told() == ["fixed ada@example.org"]
+
+
 async def test_a_test_with_both_outcomes_is_told_of_once(shop: Shop) -> None:
     await shop.engine.channels.add(ADA, "shop", TEAM)
     both = [NewResult("t::flaky", "failed", 0.1, 0, None), NewResult("t::flaky", "passed", 0.1, 1, None)]

@@ -196,6 +196,11 @@ def test_a_person_chooses_what_to_be_told_of(mailing: Site) -> None:
     assert post(mailing, remove).status_code == 303
     assert "/remove" not in mailing.page(path).text
     assert post(mailing, remove).status_code == 404
+    assert "you are told, and again when it is mended" in mailing.page(path).text
+    assert post(mailing, f"{path}/authors", wanted="no").status_code == 303
+    assert "You are told of nothing" in mailing.page(path).text
+    assert post(mailing, f"{path}/authors", wanted="yes").status_code == 303
+    assert "You are told when commits of yours break a branch" in mailing.page(path).text
 
 
 def test_the_pages_of_messages_are_known_in_chinese(mailing: Site, monkeypatch: pytest.MonkeyPatch) -> None:

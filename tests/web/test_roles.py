@@ -68,6 +68,7 @@ ROUTES: dict[str, Any] = {
     "GET /account/messages": NOBODY,
     "POST /account/messages": NOBODY,
     "POST /account/messages/again": NOBODY,
+    "POST /account/messages/authors": NOBODY,
     "POST /account/messages/{subscription:int}/remove": NOBODY,
     "GET /mail/{token}": NOBODY,
     "POST /mail/{token}": NOBODY,

@@ -67,6 +67,7 @@ STEPS: list[tuple[str, Any]] = [
     ("DELETE /api/v1/subscriptions/{id}", None),
     ("POST /account/messages", {"repository": "hidden-gem", "on-broken": "on"}),
     ("POST /account/messages/again", {}),
+    ("POST /account/messages/authors", {"wanted": "no"}),
     ("POST /account/messages/{id}/remove", {}),
     ("POST /api/v1/outbox/mail-test", {"to": "ada@example.org"}),
     ("PUT /api/v1/labels", {"rules": [{"pattern": "x-*", "labels": ["linux"]}]}),

@@ -290,6 +290,8 @@ def _recipients(
         wanted += audience.of_people(subscriptions.wishes(tx, judged.repository_id), told.kind, judged.ref)
         named = (*judged.told_before, *audience.authors(told.facts.commits))
         known = subscription_store.languages(tx, named)
-        wanted += audience.of_authors(told.kind, told.facts, judged.told_before, known, mailing.author_domains)
+        authors = audience.of_authors(told.kind, told.facts, judged.told_before, known, mailing.author_domains)
+        unwilling = subscription_store.unwilling(tx, [each.recipient for each in authors])
+        wanted += [each for each in authors if each.recipient not in unwilling]
     addresses = [each.recipient for each in wanted if each.kind == ChannelKind.MAIL]
     return audience.without_doubles(wanted, channels.refused(tx, addresses, judged.repository_id))

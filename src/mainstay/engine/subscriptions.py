@@ -87,6 +87,13 @@ def take_up(tx: Tx, address: str, repository_id: int, now: datetime) -> None:
     audit.add(tx, Actor(address), "mail.allow", address, now, repository_id=repository_id)
 
 
+def as_author(tx: Tx, actor: Actor, wanted: bool, now: datetime) -> None:
+    """Tell a person when commits of theirs break a branch, or do not. What they asked for by itself stays."""
+    person_id = _person_of(tx, actor)
+    people.change(tx, person_id, told_as_author=wanted)
+    audit.add(tx, actor, "author-mail.on" if wanted else "author-mail.off", actor.name, now)
+
+
 def wishes(tx: Tx, repository_id: int) -> list[Wish]:
     """Who is to hear of a repository, as long as they may see it."""
     about = subscriptions.about(tx, repository_id)

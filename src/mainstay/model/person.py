@@ -91,6 +91,8 @@ class Person:
     has_password: bool
     created_at: datetime
     seen_at: datetime | None
+    told_as_author: bool = True
+    """Whether mail tells them that commits of theirs broke a branch, without their having asked for it."""
 
     @property
     def everywhere(self) -> Role | None:

@@ -41,6 +41,7 @@ def _person(row: Any) -> Person:
         has_password=row.password is not None,
         created_at=row.created_at,
         seen_at=row.seen_at,
+        told_as_author=row.told_as_author,
     )
 
 

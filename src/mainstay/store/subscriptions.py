@@ -89,3 +89,15 @@ def languages(tx: Tx, addresses: Sequence[str]) -> dict[str, str]:
         )
         found.update({row[0]: row[1] or "en" for row in tx.conn.execute(query)})
     return found
+
+
+def unwilling(tx: Tx, addresses: Sequence[str]) -> frozenset[str]:
+    """Those of the addresses whose people do not want to hear that commits of theirs broke a branch."""
+    found: set[str] = set()
+    for part in parts(addresses):
+        address = func.lower(people.c.email)
+        query = select(address).where(
+            people.c.removed_at.is_(None), people.c.told_as_author.is_(False), address.in_(part)
+        )
+        found.update(tx.conn.execute(query).scalars())
+    return frozenset(found)

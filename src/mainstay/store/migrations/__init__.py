@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from mainstay.model.errors import Conflict
 from mainstay.store import dialect
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest revision in `versions/`."""
 
 

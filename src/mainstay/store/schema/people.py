@@ -1,6 +1,6 @@
 """Who may do what, and who did what."""
 
-from sqlalchemy import Column, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint, text
 
 from mainstay.store.schema.base import metadata, owned_by
 from mainstay.store.types import Id, JsonText, Moment
@@ -45,6 +45,7 @@ people = Table(
     Column("created_at", Moment, nullable=False),
     Column("seen_at", Moment),
     Column("removed_at", Moment),
+    Column("told_as_author", Boolean, nullable=False, server_default=text("true")),
     UniqueConstraint("issuer", "subject"),
 )
 

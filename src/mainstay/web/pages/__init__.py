@@ -67,6 +67,7 @@ routes = [
     Route("/repositories/{name}/notifications/messages/{message:int}/{action}", reports.message_act, methods=["POST"]),
     Route("/account/messages", subscriptions.mine),
     Route("/account/messages", subscriptions.subscribe, methods=["POST"]),
+    Route("/account/messages/authors", subscriptions.as_author, methods=["POST"]),
     Route("/account/messages/again", subscriptions.write_again, methods=["POST"]),
     Route("/account/messages/{subscription:int}/remove", subscriptions.unsubscribe, methods=["POST"]),
     Route("/mail/{token}", reports.way_out),
