@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, update
-from tests.web.filling import NOON, Filling, JobRow
+from tests.web.filling import NOON, Filling, JobRow, TestRow
 
 from mainstay.model.states import JobState
 from mainstay.store import deliveries, jobs, runners
@@ -98,3 +98,22 @@ async def test_the_open_jobs_are_chosen_by_an_index_before_anything_is_joined_to
     for statement in statements:
         inner = statement[statement.index("FROM (SELECT") :]
         assert "LIMIT" in inner[: inner.index("chosen")], statement
+
+
+async def test_the_results_of_many_tests_are_those_of_each(database: Database) -> None:
+    def look(tx: Tx) -> None:
+        filling = Filling(tx)
+        demo = filling.repository("demo")
+        for number in range(4):
+            rows = [TestRow("a"), TestRow("b", "failed"), TestRow("b")][: 1 + number]
+            filling.build(demo, filling.commit(demo, f"c{number}"), [JobRow("x", tests=rows), JobRow("y", tests=rows)])
+        ids = [line.id for name in ("a", "b") if (line := tests.by_name(tx, demo, name)) is not None]
+        assert len(ids) == 2
+        for limit in (1, 3, 20):
+            for within in (None, [], [2, 3, 5]):
+                each = {one: tests.history(tx, one, limit, bare=True, within=within) for one in ids}
+                assert tests.histories(tx, ids, limit, within) == each
+        assert len(tests.histories(tx, ids, 20)[ids[0]]) == 8
+        assert tests.histories(tx, [], 5) == {}
+
+    await database.write(look)

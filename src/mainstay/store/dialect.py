@@ -83,6 +83,11 @@ def passes_over_locked(tx: Tx) -> bool:
     return tx.kind != "sqlite"
 
 
+def has_lateral(tx: Tx) -> bool:
+    """Whether a query in FROM may look at the rows before it. Where it may not, a statement costs next to nothing."""
+    return tx.kind != "sqlite"
+
+
 def others_may_commit(tx: Tx) -> bool:
     """Whether a transaction that has written is still open beside this one: its ids may be lower than those seen."""
     if tx.kind == "sqlite":

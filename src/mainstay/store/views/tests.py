@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, literal_column, null, or_, select
+from sqlalchemy import Select, and_, func, literal_column, null, or_, select, true
 
 from mainstay.store.database import Tx
+from mainstay.store.dialect import has_lateral
 from mainstay.store.schema import attempts, builds, jobs, test_figures, test_results, tests
 from mainstay.store.tests import digest_of
 from mainstay.store.views import tests_on
@@ -239,6 +240,29 @@ def history(
         query = query.where(test_results.c.attempt_id.in_(within))
     newest = query.order_by(test_results.c.attempt_id.desc(), test_results.c.position.desc()).limit(limit)
     return [Outcome(*row) for row in tx.conn.execute(newest)]
+
+
+def histories(
+    tx: Tx, test_ids: Sequence[int], limit: int, within: Sequence[int] | None = None
+) -> dict[int, list[Outcome]]:
+    """The last results of each of these tests, newest first, without details; `within`: of these attempts only.
+
+    In one statement where the database can look up each test's own: on PostgreSQL every statement is a way there and
+    back, and is planned.
+    """
+    if not has_lateral(tx):
+        return {each: history(tx, each, limit, bare=True, within=within) for each in test_ids}
+    own = _bare.add_columns(test_results.c.position).where(test_results.c.test_id == tests.c.id)
+    if within is not None:
+        own = own.where(test_results.c.attempt_id.in_(within))
+    newest = (test_results.c.attempt_id.desc(), test_results.c.position.desc())
+    last = own.order_by(*newest).limit(limit).correlate(tests).lateral("last")
+    query = select(*last.c).select_from(tests.join(last, true())).where(tests.c.id.in_(test_ids))
+    found: dict[int, list[Outcome]] = {each: [] for each in test_ids}
+    rows = sorted(tx.conn.execute(query), key=lambda row: (row[4], row[-1]), reverse=True)  # by attempt and position
+    for row in rows:
+        found[row[0]].append(Outcome(*row[:-1]))
+    return found
 
 
 def last_failure(tx: Tx, test_id: int) -> Outcome | None:

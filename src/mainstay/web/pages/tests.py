@@ -73,7 +73,8 @@ def _listed(tx: Tx, name: str, asked: Asked | None) -> _Listed:
     on = tests_on.of_branch(tx, repository_id, asked.ref) if asked.ref is not None else None
     found, rest = views.page(tx, repository_id, asked, PAGE, on)
     within = on.attempts if on is not None else None
-    digests = [Digest(line, tuple(views.history(tx, line.id, RECENT, bare=True, within=within))) for line in found]
+    histories = views.histories(tx, [line.id for line in found], RECENT, within)
+    digests = [Digest(line, tuple(histories[line.id])) for line in found]
     failing = tests_on.count_failing(tx, on.tip) if on is not None else totals.failing
     branches = [each for each, _ in commit_views.branches(tx, repository_id)]
     return _Listed(digests, [], cursor_of(rest), totals, branches, failing, bool(on and on.tip))
