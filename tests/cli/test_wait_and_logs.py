@@ -68,6 +68,8 @@ def test_wait_for_a_commit_ends_when_all_its_builds_have(client: Run, stub: Stub
 
 def test_an_unknown_commit_is_exit_code_5_unless_there_is_time_for_it_to_come(client: Run, stub: Stub) -> None:
     assert client("wait", "demo@aaaaaaa").code == 5
+    assert client("wait", "demo@aaaaaaa", "--timeout", "10").code == 5, "no such repository: nothing can come to it"
+    stub.on("GET", "/repositories/demo", {"name": "demo"})
     assert client("wait", "demo@aaaaaaa", "--timeout", "0.05").code == 124
     known = {"repository": "demo", "commit": "a" * 40, "state": "passed", "builds": [build(7)]}
     missing = (404, {"status": 404, "code": "not-found", "detail": "not known"})

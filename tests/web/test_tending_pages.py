@@ -17,11 +17,11 @@ from tests.web.filling import NOON, Filling, JobRow
     [
         ("30 4 * * 1-5", "Monday to Friday, at 04:30 UTC"),
         ("0 3,15 * * *", "daily, at 03:00, 15:00 UTC"),
-        ("*/15 * * * *", "daily, every 15 minutes"),
+        ("*/15 * * * *", "every 15 minutes"),
         ("5 * * * 0", "Sunday, every hour at minute 05"),
         ("0 0 1,15 * 1", "Monday or on the days 1, 15 of the month, at 00:00 UTC"),
         ("0 2 1 1,7 *", "on the days 1 of the month in January, July, at 02:00 UTC"),
-        ("* * * * *", "daily, every minute"),
+        ("* * * * *", "every minute"),
         ("1-50 1-20 * * *", None),
         ("not cron", None),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from mainstay.cli import terminal
-from mainstay.cli.connection import Server, build_path, client_command, commit_path, json_option
+from mainstay.cli.connection import Server, build_path, client_command, commit_path, json_option, repository_path
 from mainstay.cli.terminal import OPEN_STATES, Progress
 from mainstay.model.errors import NotFound, Unavailable
 
@@ -79,6 +79,8 @@ class _Subject:
     last: Any = None
     """How it stood when the server last answered; None: it has not yet."""
     reached: bool = False
+    watched: bool = False
+    """Whether the commit's repository is known to be there."""
     path: str = field(init=False)
     is_commit: bool = field(init=False)
 
@@ -95,6 +97,9 @@ class _Subject:
         except NotFound:
             if not (self.is_commit and self.patient):
                 raise
+            if not self.watched:  # a commit may still come, but not to a repository that is not there
+                self.server.get(repository_path(self.what.rpartition("@")[0]))
+                self.watched = True
             found = None
         except Unavailable:
             self.away_since = self.away_since or began

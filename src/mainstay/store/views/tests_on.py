@@ -12,7 +12,8 @@ from mainstay.store.schema import attempts, builds, jobs, test_results, tests
 
 LAST_BUILDS = 20
 """Builds of a branch that are looked at."""
-MOST_ATTEMPTS = 2000
+MOST_ATTEMPTS = 500
+"""So that a page stays quick whatever the matrix of the branch is."""
 FAILURES = ("failed", "error")
 
 

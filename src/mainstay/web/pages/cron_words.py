@@ -25,6 +25,8 @@ def said(text: str, words: Words) -> str | None:
     time = _time(line, words)
     if time is None:
         return None
+    if len(line.hours) == 24 and len(line.weekdays) == 7 and len(line.days) == 31 and len(line.months) == 12:
+        return time
     return words.plain("{days}, {time}", days=_days(line, words), time=time)
 
 
