@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mainstay.runner.folders import COLLECT
-from mainstay.runner.results import gather
+from mainstay.runner.results import Gathered, gather, silent
 
 PYTEST_FILE = """
 import pytest, unittest
@@ -241,3 +241,14 @@ def test_a_run_can_be_limited_to_some_tests(
     done = run(project, sys.executable, "-m", *command)
     assert sorted(outcomes(project)) == (only if ran is None else ran)
     assert done.returncode == (1 if ran is None else 5)
+
+
+def test_that_no_test_reported_is_seen_at_once(tmp_path: Path) -> None:
+    assert silent(None)
+    folder = tmp_path / "tests"
+    assert not silent(folder)  # what went wrong there is for `gather` to tell
+    folder.mkdir()
+    assert silent(folder)
+    assert gather(folder, tmp_path / "target") == Gathered()
+    (folder / "deep").mkdir()
+    assert not silent(folder)

@@ -15,7 +15,7 @@ from mainstay.runner.job import Ending, Job
 from mainstay.runner.journal import Journal, Journals
 from mainstay.runner.machine import Machine
 from mainstay.runner.output import Output
-from mainstay.runner.results import Gathered, gather
+from mainstay.runner.results import Gathered, gather, silent
 from mainstay.runner.shelf import Shelf
 from mainstay.wire.runner import Artifact, Assignment, Finish, Progress
 
@@ -53,10 +53,7 @@ class Attempt:
         """Run the job and write down how it ended. Never raises: our own mistakes end it as broken."""
         try:
             ending = await self.job.run()
-            tests = await self._machine.threads.run(
-                gather, self.job.tests, self.journal.tests, self._output.reading.masked, self.job.reported
-            )
-            finish = self._finish(ending, tests)
+            finish = self._finish(ending, await self._gathered())
         except Exception as error:
             log.exception("attempt %d: the runner made a mistake", self.assignment.attempt)
             reason = f"the runner made a mistake: {type(error).__name__}: {error}"
@@ -65,6 +62,14 @@ class Attempt:
         self.over.set()
         self.delivery.grew()
         log.info("attempt %d ended: %s (%s)", self.assignment.attempt, finish.state, finish.reason or "no remark")
+
+    async def _gathered(self) -> Gathered:
+        """What its tests reported."""
+        if not self.job.reported and silent(self.job.tests):
+            return Gathered()
+        return await self._machine.threads.run(
+            gather, self.job.tests, self.journal.tests, self._output.reading.masked, self.job.reported
+        )
 
     def _finish(self, ending: Ending, tests: Gathered) -> Finish:
         return Finish(

@@ -37,6 +37,17 @@ class Gathered:
     """Every run of tests wrote down that it came to its end, some with failed tests, and no report was left out."""
 
 
+def silent(folder: Path | None) -> bool:
+    """Whether no test has reported anything there: most jobs test nothing, and a look is quicker than a thread."""
+    if folder is None:
+        return True
+    try:
+        with os.scandir(folder) as found:
+            return next(found, None) is None
+    except OSError:
+        return False  # `gather` finds out
+
+
 def gather(
     folder: Path | None, target: Path, mask: Callable[[str], str] = str, reported: Sequence[TestReport] = ()
 ) -> Gathered:
