@@ -92,6 +92,33 @@ def test_a_shallow_clone_is_run_with_the_history_that_it_has(mainstay: Run, proj
     assert "\nx\n" not in ran.out
 
 
+def test_a_dry_run_does_not_call_a_job_skipped_that_may_run(mainstay: Run, tmp_path: Path) -> None:
+    (tmp_path / ".mainstay").mkdir()
+    (tmp_path / ".mainstay" / "ci.yml").write_text(
+        "on: push\njobs:\n"
+        "  look: {runs-on: linux, outputs: {changed: '${{ steps.a.outputs.a }}'}, run: echo}\n"
+        "  open: {needs: look, if: needs.look.outputs.changed == 'true', runs-on: linux, run: echo}\n"
+        "  shut: {needs: look, if: needs.look.result == 'failure', runs-on: linux, run: echo}\n"
+    )
+    items = mainstay("run", str(tmp_path), "--dry-run", "--json").json["items"]
+    told = {job["key"]: job["later"] or job["legs"][0]["skipped"] for job in items[0]["jobs"]}
+    assert told["open"] == "whether it runs is known when look has ended"
+    assert told["shut"].startswith("its condition is false")
+
+
+def test_a_leg_is_chosen_by_a_part_of_a_listed_value(mainstay: Run, tmp_path: Path) -> None:
+    (tmp_path / ".mainstay").mkdir()
+    (tmp_path / ".mainstay" / "ci.yml").write_text(
+        "on: push\njobs:\n"
+        "  a: {strategy: {matrix: {python: [['3.12', '312'], ['3.13', '313']]}}, runs-on: linux, run: echo}\n"
+    )
+    for written in ("3.13", '["3.13", "313"]'):
+        ran = mainstay("run", str(tmp_path), "--dry-run", "--json", "--matrix", f"python={written}")
+        assert [leg["matrix"] for leg in ran.json["items"][0]["jobs"][0]["legs"]] == [{"python": ["3.13", "313"]}]
+    refused = mainstay("run", str(tmp_path), "--dry-run", "--matrix", "python=3.9")
+    assert 'python is one of ["3.12", "312"], ["3.13", "313"]' in refused.err
+
+
 def test_a_dry_run_says_what_would_run_and_runs_nothing(mainstay: Run, project: Path, tmp_path: Path) -> None:
     ran = mainstay("run", str(project), "--dry-run", "--json")
     found = ran.json["items"][0]

@@ -7,7 +7,7 @@ import pytest
 
 from mainstay.runner.containers.engine import Answer, ContainerRefused, Engine
 from mainstay.runner.containers.inside import command, programs
-from mainstay.runner.containers.pull import is_missing, pull, registry_of
+from mainstay.runner.containers.pull import full_name, is_missing, pull, registry_of
 from mainstay.runner.containers.requests import read_image, read_ports, read_volumes
 from mainstay.runner.containers.services import Order, _words
 
@@ -99,6 +99,26 @@ def test_an_image_fetched_with_credentials_is_asked_for_again_without(monkeypatc
     with pytest.raises(ContainerRefused, match="cannot be had"):
         asyncio.run(twice_and_without())
     assert asked == ["with", "without"]
+
+
+def test_podman_is_told_the_registry_that_docker_would_ask() -> None:
+    assert full_name("podman", "postgres:18") == "docker.io/library/postgres:18"
+    assert full_name("podman", "postgis/postgis@sha256:00") == "docker.io/postgis/postgis@sha256:00"
+    assert full_name("podman", "docker.io/library/redis") == "docker.io/library/redis"
+    assert full_name("podman", "ghcr.io/a/b:1") == "ghcr.io/a/b:1"
+    assert full_name("podman", "localhost/mine") == "localhost/mine"
+    assert full_name("docker", "postgres:18") == "postgres:18"
+
+
+def test_an_image_that_was_made_here_is_used_under_its_short_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(_: Engine, *words: str, **__: object) -> Answer:
+        return Answer(0 if words[-1] == "mine:1" else 125, "", "")
+
+    async def say(_: str) -> None:
+        pass
+
+    monkeypatch.setattr(Engine, "ask", ask)
+    assert asyncio.run(pull(Engine("podman", "podman"), "mine:1", {}, say)) == "mine:1"
 
 
 def test_the_registry_is_the_first_part_when_it_looks_like_a_host() -> None:

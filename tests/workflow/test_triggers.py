@@ -41,6 +41,8 @@ def triggers(on: str) -> Triggers:
         ("{push: {tags: ['v*'], branches: [main]}}", MAIN, True),
         ("{push: {tags: ['v*'], branches: [main]}}", TAG, True),
         ("{push: {tags-ignore: ['v*']}}", TAG, False),
+        ("{push: {tags: , branches: [main]}}", MAIN, True),
+        ("{push: {tags: , branches: [main]}}", TAG, False),
         ("{push: {paths: ['docs/**']}}", MAIN, True),
         ("{push: {paths: ['tests/**']}}", MAIN, False),
         ("{push: {paths: ['tests/**']}}", TAG, True),

@@ -12,6 +12,7 @@ from mainstay.model.states import JobState
 from mainstay.workflow.actions import advice, replacement
 from mainstay.workflow.contexts import job_contexts
 from mainstay.workflow.instances import JobInstance, instances
+from mainstay.workflow.mentions import asks_for_outputs
 
 LEGS_SHOWN = 30
 LONGEST_LINE = 200
@@ -71,12 +72,15 @@ def outlooks(chosen: Chosen, base: dict[str, Any]) -> list[Outlook]:
 
 
 def _outlook(chosen: Chosen, job: PlannedJob, base: dict[str, Any], assumed: Sequence[_Assumed]) -> Outlook:
+    waits = f"known when {', '.join(job.needs)} {'has' if len(job.needs) == 1 else 'have'} ended"
     try:
         found = instances(job, job_contexts(chosen.plan, job, base, assumed))
     except BadInput as error:
         if "needs." in f"{job.matrix}{job.labels}{job.condition}":
-            return Outlook(job, later=f"known when {', '.join(job.needs)} has ended")
+            return Outlook(job, later=waits)
         return Outlook(job, later=error.message)
+    if found[0].skipped is not None and job.needs and asks_for_outputs(chosen.plan, job):
+        return Outlook(job, later=f"whether it runs is {waits}")
     return Outlook(job, tuple(leg for leg in found if chosen.keeps(leg.matrix)))
 
 

@@ -1,4 +1,4 @@
-"""Which secrets and variables the expressions of a job mention, as far as the text tells.
+"""Which secrets, variables and outputs the expressions of a job mention, as far as the text tells.
 
 A job is given only the secrets that it mentions. Where the text does not tell, as with `toJSON(secrets)` or
 `secrets[matrix.name]`, it mentions all.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, is_dataclass
 
 from mainstay.model.plan import Call, Plan, PlannedJob
 from mainstay.model.secret import TOKEN
-from mainstay.workflow.expressions import ExpressionError, Reference, parse, parse_template, references
+from mainstay.workflow.expressions import ExpressionError, Reference, parse, parse_condition, parse_template, references
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Mentions:
 
 
 NONE = Mentions()
+OUTPUT_PATH = 3
+"""`needs.JOB.outputs`: a shorter path is the whole of a job, its outputs among the rest."""
 
 
 def of_text(text: str) -> Mentions:
@@ -54,6 +56,13 @@ def of_text(text: str) -> Mentions:
         if reference.kind == "context":
             mentions |= _of_path(tuple(name.upper() for name in reference.path))
     return mentions
+
+
+def _condition_references(text: str) -> tuple[Reference, ...]:
+    try:
+        return references(parse_condition(text))
+    except ExpressionError:
+        return ()
 
 
 def _condition(text: str) -> tuple[Reference, ...]:
@@ -108,6 +117,22 @@ def of_job(plan: Plan, job: PlannedJob) -> Mentions:
         mentions = _passed(call, mentions) | _of_value((call.condition, call.name, call.inputs))
         key = call.within
     return mentions
+
+
+def asks_for_outputs(plan: Plan, job: PlannedJob) -> bool:
+    """Whether the condition of a job, or of a call that it stands in, looks at what other jobs put out."""
+    by_key = {call.key: call for call in plan.calls}
+    conditions, key = [job.condition], job.call
+    while key is not None:
+        conditions.append(by_key[key].condition)
+        key = by_key[key].within
+    paths = [
+        [name.lower() for name in reference.path]
+        for condition in conditions
+        for reference in (_condition_references(condition) if condition else ())
+        if reference.kind == "context"
+    ]
+    return any(path[0] == "needs" and (len(path) < OUTPUT_PATH or path[2] != "result") for path in paths)
 
 
 def _passed(call: Call, inside: Mentions) -> Mentions:

@@ -227,7 +227,10 @@ def _filters(reading: Reading, node: Node | None, what: str, known: tuple[str, .
         other = found.keys.get(f"{name}-ignore")
         if value is not None and other is not None:
             reading.problems.error(other, f'"{name}" and "{name}-ignore" cannot stand together; use "!" in "{name}"')
-        if value is not None:
+        if _empty(value) and value is not None:
+            # GitHub takes such files, and teams have them: what is left of a list whose entries were taken out.
+            reading.problems.warning(found.keys[name], f'"{name}" is empty, so it is taken as left out')
+        elif value is not None:
             filtered = _filter(reading, value, name)
             if filtered is not None:
                 read[name] = filtered

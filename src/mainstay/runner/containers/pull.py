@@ -38,20 +38,25 @@ Say = Callable[[str], Awaitable[None]]
 _fresh: dict[tuple[str, str, str], float] = {}
 
 
-async def pull(engine: Engine, image: str, credentials: Mapping[str, str], say: Say) -> None:
-    """See to it that the image is here. Raises ContainerRefused (there is none), EngineFailed (nobody answers)."""
+async def pull(engine: Engine, image: str, credentials: Mapping[str, str], say: Say) -> str:
+    """See to it that the image is here; the name by which it is. Raises ContainerRefused (there is none), EngineFailed
+    (nobody answers).
+    """
+    written, image = image, full_name(engine.kind, image)
     # With the credentials: what one job was given with them, another without has to ask for itself.
     key, now = (engine.kind, image, _known_as(credentials)), asyncio.get_running_loop().time()
-    there = (await engine.ask("image", "inspect", "--format", "{{.Id}}", image)).code == 0
+    there = await _is_here(engine, image)
+    if not there and image != written and await _is_here(engine, written):
+        return written
     if there and (image.startswith("localhost/") or "@sha256:" in image or now - _fresh.get(key, -1e9) < FRESH_S):
-        return
+        return image
     with tempfile.TemporaryDirectory(prefix="mainstay-pull-") as folder:
         words, env = _signed_in(engine, image, credentials, Path(folder))
         for wait_s in (*WAITS_S, None) if not there else (None,):
             told = await _once(engine, (*words, image), env, say)
             if told is None:
                 _fresh[key] = now
-                return
+                return image
             if is_missing(told, image):
                 raise ContainerRefused(f"the image {image} cannot be had: {told}")
             if wait_s is not None:
@@ -60,6 +65,19 @@ async def pull(engine: Engine, image: str, credentials: Mapping[str, str], say: 
     if not there:
         raise EngineFailed(f"the image {image} could not be fetched: {told}")
     await say(f"The registry of {image} does not answer; the copy that is here is used")
+    return image
+
+
+def full_name(kind: str, image: str) -> str:
+    """The name with its registry where podman would not know which is meant: workflow files are written for docker."""
+    first, mark, _ = image.partition("/")
+    if kind != "podman" or registry_of(image) != HUB or first == HUB:
+        return image
+    return f"{HUB}/{image}" if mark else f"{HUB}/library/{image}"
+
+
+async def _is_here(engine: Engine, image: str) -> bool:
+    return (await engine.ask("image", "inspect", "--format", "{{.Id}}", image)).code == 0
 
 
 def _known_as(credentials: Mapping[str, str]) -> str:

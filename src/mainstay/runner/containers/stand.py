@@ -74,6 +74,8 @@ class Stand:
     """Services that were started: by key, their container."""
     _watch: Watch | None = None
     _own: tuple[Path, ...] = ()
+    _images: dict[str, str] = field(default_factory=dict)
+    """By the names that the workflow writes: those by which the engine has them."""
 
     @property
     def name(self) -> str:
@@ -130,7 +132,7 @@ class Stand:
             image = read_image(service.image)
             await self.say(f"::group::Image {image}")
             try:
-                await pull(self.engine, image, service.credentials, self.say)
+                self._images[image] = await pull(self.engine, image, service.credentials, self.say)
             finally:
                 await self.say("::endgroup::")
 
@@ -140,7 +142,7 @@ class Stand:
         what = f"the service {key}"
         order = Order(
             name=f"{self.name}-{number}",
-            image=read_image(service.image),
+            image=self._images[read_image(service.image)],
             network=self.name,
             labels=self._labels(),
             aliases=services.named(service, key, options.names),
@@ -169,7 +171,7 @@ class Stand:
         folders.append(Mount(str(self.pipe), source=self.pipe))
         order = Order(
             name=self.name,
-            image=read_image(service.image),
+            image=self._images[read_image(service.image)],
             network=self.name,
             labels=self._labels(),
             aliases=tuple(options.names),
