@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from mainstay.model.errors import BadInput
-from mainstay.model.plan import Json, PlannedJob, Problem, Service
+from mainstay.model.plan import Json, Matrix, PlannedJob, Problem, Service, Step
 from mainstay.workflow import asked, quarantine, yaml
 from mainstay.workflow.calls import with_calls
 from mainstay.workflow.container_options import read_options
@@ -97,12 +97,24 @@ def check(files: Files) -> Report:
     else:
         plan = detect(files)
         jobs = tuple(JobCheck(job.key, Verdict.RUNS) for job in plan.jobs)
-        steps = tuple((step.name or "", step.run or "") for job in plan.jobs for step in job.steps)
+        steps = tuple((step.name or "", step.run or _use(step)) for job in plan.jobs for step in job.steps)
+        steps = (*(_once_for(job.matrix) for job in plan.jobs if job.matrix is not None), *steps)
         found = (WorkflowCheck(plan.source, plan.workflow, ("push",), jobs, plan.problems, detected=steps),)
     wrong = quarantine.of_files(files).problems
     if wrong:
         found = (*found, WorkflowCheck(wrong[0].path, "quarantine", (), problems=wrong))
     return Report(found)
+
+
+def _once_for(matrix: Matrix) -> tuple[str, str]:
+    legs = matrix.include if isinstance(matrix.include, list) else []
+    told = (" ".join(str(value) for value in leg.values() if value) for leg in legs if isinstance(leg, dict))
+    return "Once for each of", "\n".join(told)
+
+
+def _use(step: Step) -> str:
+    with_ = "".join(f"\n  {name}: {value}" for name, value in step.inputs.items())
+    return f"uses: {step.uses}{with_}"
 
 
 def _workflow(workflow: Workflow, files: Files) -> WorkflowCheck:

@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Any
 
-from mainstay.model.plan import Plan, PlannedJob, Problem, Step
-from mainstay.workflow import scripts
+from mainstay.model.plan import Json, Matrix, Plan, PlannedJob, Problem, Step
+from mainstay.workflow import scripts, tox
 from mainstay.workflow.files import Files
 from mainstay.workflow.project import Project, read_project, read_pyproject
 
@@ -24,6 +24,10 @@ NOT_OURS = frozenset({"node_modules", "vendor", "_vendor", "vendored", "third_pa
 IMPORTS_PYTEST = re.compile(rb"^[ \t]*(?:import|from)[ \t]+_?pytest\b", re.MULTILINE)
 PLAIN_TEST_FUNCTION = re.compile(rb"^(?:async[ \t]+)?def[ \t]+test", re.MULTILINE)
 NAMES_UNITTEST = re.compile(rb"\bunittest\b")
+
+NEW_ENOUGH = ">=3.10"
+"""Pythons that today's tox runs on."""
+LEFT_OUT = "A workflow of your own (.mainstay/tests.yml) can run them: run: uvx tox -e NAME"
 
 NOTHING_FOUND = """\
 nothing was found to run here: no workflow file in .mainstay/ or .github/workflows/, no noxfile.py, no tox or pytest \
@@ -44,14 +48,12 @@ def detect(files: Files) -> Plan:
     pyproject, problems = read_pyproject(files, present)
     if "noxfile.py" in present:
         return _plan("nox", (_nox(),), problems)
+    tools = _tools(pyproject)
+    environments = tox.environments(files, present, pyproject)
+    if environments is not None:
+        return _of_tox(environments, problems)
     sections = {name: _sections(files.read(name)) for name in ("tox.ini", "setup.cfg") if name in present}
     tox_ini = sections.get("tox.ini", frozenset())
-    tool = pyproject.get("tool")
-    tools: Mapping[str, Any] = tool if isinstance(tool, dict) else {}
-    if "tox.toml" in present or "tox" in tools:
-        return _plan("tox", (_tox("env_run_base"),), problems)
-    if "tox:tox" in sections.get("setup.cfg", ()) or any(re.match(r"(?:tox|testenv)\b", name) for name in tox_ini):
-        return _plan("tox", (_tox("testenv"),), problems)
     tests = _test_files(present)
     configured = (
         bool(PYTEST_FILES & present)
@@ -74,6 +76,11 @@ def _plan(what: str, steps: tuple[Step, ...], problems: tuple[Problem, ...]) -> 
     return Plan("tests", f"detected: {what}", jobs=(PlannedJob("test", steps=steps),), problems=problems)
 
 
+def _tools(pyproject: Mapping[str, Any]) -> Mapping[str, Any]:
+    tools = pyproject.get("tool")
+    return tools if isinstance(tools, dict) else {}
+
+
 def _step(name: str, script: str) -> Step:
     return Step(name=name, run=script, shell="sh")  # noqa: S604  (the name of a shell, not a switch)
 
@@ -85,11 +92,39 @@ def _nox() -> Step:
     return _step("Run nox", script)
 
 
-def _tox(base: str) -> Step:
-    # tox-uv finds or fetches interpreters; seeded environments have pip, as tox's own do.
-    command = ("run", "--workdir", '"$RUNNER_TEMP/tox"')
-    script = scripts.tool("tox", command, with_uv=("-x", f"{base}.uv_seed=true"), plugin="tox-uv")
-    return _step("Run tox", script)
+def _of_tox(found: tox.Environments, problems: tuple[Problem, ...]) -> Plan:
+    """A job for each environment that tests; where the text does not tell them, or there are none: tox as it is."""
+    if not found.tests:
+        return _plan("tox", (_step("Run tox", _tox(found.base, "")),), problems)
+    if found.others:
+        told = ", ".join(found.others)
+        words = f"of the environments that tox would run, those that do not test are left out here: {told}. {LEFT_OUT}"
+        problems = (*problems, Problem("warning", words, ".mainstay/tests.yml"))
+    return Plan("tests", "detected: tox", jobs=(_tox_job(found.base, found.tests),), problems=problems)
+
+
+def _tox_job(base: str, environments: Sequence[tox.Environment]) -> PlannedJob:
+    # What the machine does not have makes a job neutral, not red (decision 13); none gives way to another that fails.
+    steps = (
+        Step(
+            name="Set up Python",
+            uses="actions/setup-python@v6",
+            inputs={"python-version": "${{ matrix.python }}", "allow-prereleases": "true"},
+            condition="matrix.python",
+        ),
+        _step("Run tox", _tox(base, "-e '${{ matrix.tox }}'")),
+    )
+    legs: Json = [{"tox": each.name, "python": each.python or ""} for each in environments]
+    return PlannedJob("test", "test (${{ matrix.tox }})", matrix=Matrix(include=legs), fail_fast="false", steps=steps)
+
+
+def _tox(base: str, pick: str) -> str:
+    # tox-uv finds or fetches interpreters; seeded environments have pip, as tox's own do. tox itself runs on a Python
+    # of its own, however old the one that is tested.
+    command = ("run", "--workdir", '"$RUNNER_TEMP/tox"', *((pick,) if pick else ()))
+    return scripts.tool(
+        "tox", command, with_uv=("-x", f"{base}.uv_seed=true"), plugin="tox-uv", python=NEW_ENOUGH if pick else None
+    )
 
 
 def _pytest(project: Project) -> tuple[Step, ...]:

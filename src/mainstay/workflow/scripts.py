@@ -44,9 +44,14 @@ def install(project: Project, *also: str) -> str:
     )
 
 
-def tool(name: str, command: Sequence[str], *, with_uv: Sequence[str], plugin: str | None = None) -> str:
-    """Run a tool (nox, tox) from an environment of its own; `with_uv` are arguments that hold only beside uv."""
-    added = f"--with {plugin} " if plugin else ""
+def tool(
+    name: str, command: Sequence[str], *, with_uv: Sequence[str], plugin: str | None = None, python: str | None = None
+) -> str:
+    """Run a tool (nox, tox) from an environment of its own; `with_uv` are arguments that hold only beside uv.
+
+    `python`: what it runs on there.
+    """
+    added = (f"--python '{python}' " if python else "") + (f"--with {plugin} " if plugin else "")
     plain = " ".join(command)
     return (
         f"if {HAS_UV}; then\n"
