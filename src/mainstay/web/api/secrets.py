@@ -1,10 +1,13 @@
-"""Secrets and variables: set, listed by name, removed. A secret's value is never given out."""
+"""Secrets and variables: set, listed by name, removed. They are one shape; a secret's value is never given out."""
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from mainstay.engine.secrets import Secrets
 from mainstay.engine.server import Engine, Identity
 from mainstay.model.secret import MAX_VALUE_BYTES
 from mainstay.web.api import describe, shapes, shaping
@@ -16,102 +19,122 @@ BODY_BYTES = 8 * MAX_VALUE_BYTES
 """A value, every sign of it escaped as JSON allows."""
 Environment = Annotated[str | None, Query(max_length=1000, description="Only for jobs of this environment.")]
 
-_SECRETS = describe.gives_page(shapes.SecretShape, "Names and places, never values.")
-_SECRET = describe.gives(shapes.SecretShape, "It is set.")
-_VARIABLES = describe.gives_page(shapes.VariableShape, "Variables with their values.")
-_VARIABLE = describe.gives(shapes.VariableShape, "It is set.")
 _BODY = describe.takes(shapes.ValueAsk)
 
 
-@router.get("/secrets", responses=_SECRETS)
-async def list_server_secrets(site: At, asker: Admin) -> Response:  # noqa: ARG001 - it must be somebody who may
-    """The secrets of all repositories."""
-    return page([shaping.secret(each, None) for each in await site.engine.secrets.listed(None)], None)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What jobs are given by name, and what the engine does with it."""
+
+    word: str
+    shape: Any
+    listing: str
+    """What a list of them holds, in words."""
+    of_repository: str
+    shown: Callable[[Any, str | None], Any]
+    listed: Callable[[Secrets, str | None], Awaitable[list[Any]]]
+    put: Callable[..., Awaitable[Any]]
+    remove: Callable[..., Awaitable[None]]
+
+    async def page(self, engine: Engine, repository: str | None) -> Response:
+        """A repository's, or with None those of all repositories."""
+        return page([self.shown(each, repository) for each in await self.listed(engine.secrets, repository)], None)
+
+    async def set(
+        self, request: Request, engine: Engine, asker: Identity, repository: str | None, name: str
+    ) -> Response:
+        """Set one to the value of the request's body."""
+        ask = await body_of(request, shapes.ValueAsk, BODY_BYTES)
+        kept = await self.put(engine.secrets, asker.actor, repository, ask.environment, name, ask.value)
+        return answer(self.shown(kept, repository))
 
 
-@router.get("/repositories/{name}/secrets", responses=_SECRETS)
-async def list_secrets(site: At, asker: Maintainer, name: str) -> Response:  # noqa: ARG001
-    """The secrets that jobs of a repository can have: its own, those of its environments, those of all repositories."""
-    return page([shaping.secret(each, name) for each in await site.engine.secrets.listed(name)], None)
+def _offer(kind: _Kind) -> None:
+    """The routes of a kind: for all repositories, and for one."""
+    word = kind.word
+    lists = describe.gives_page(kind.shape, kind.listing)
+    sets = describe.gives(kind.shape, "It is set.")
+    key = Annotated[str, Path(alias=word)]
+
+    @router.get(
+        f"/{word}s", responses=lists, name=f"list_server_{word}s", description=f"The {word}s of all repositories."
+    )
+    async def list_of_server(site: At, asker: Admin) -> Response:  # noqa: ARG001 - it must be somebody who may
+        return await kind.page(site.engine, None)
+
+    @router.get(
+        f"/repositories/{{name}}/{word}s", responses=lists, name=f"list_{word}s", description=kind.of_repository
+    )
+    async def list_of_repository(site: At, asker: Maintainer, name: str) -> Response:  # noqa: ARG001
+        return await kind.page(site.engine, name)
+
+    @router.put(
+        f"/{word}s/{{{word}}}",
+        responses=sets,
+        openapi_extra=_BODY,
+        name=f"set_server_{word}",
+        description=f"Set a {word} for all repositories.",
+    )
+    async def set_of_server(request: Request, site: At, asker: Admin, called: key) -> Response:
+        return await kind.set(request, site.engine, asker, None, called)
+
+    @router.put(
+        f"/repositories/{{name}}/{word}s/{{{word}}}",
+        responses=sets,
+        openapi_extra=_BODY,
+        name=f"set_{word}",
+        description=f"Set a {word} of a repository or of one of its environments.",
+    )
+    async def set_of_repository(request: Request, site: At, asker: Maintainer, name: str, called: key) -> Response:
+        return await kind.set(request, site.engine, asker, name, called)
+
+    @router.delete(
+        f"/{word}s/{{{word}}}",
+        status_code=204,
+        response_class=Response,
+        name=f"remove_server_{word}",
+        description=f"Remove a {word} of all repositories.",
+    )
+    async def remove_of_server(site: At, asker: Admin, called: key) -> Response:
+        await kind.remove(site.engine.secrets, asker.actor, None, None, called)
+        return Response(status_code=204)
+
+    @router.delete(
+        f"/repositories/{{name}}/{word}s/{{{word}}}",
+        status_code=204,
+        response_class=Response,
+        name=f"remove_{word}",
+        description=f"Remove a {word} of a repository or of one of its environments.",
+    )
+    async def remove_of_repository(
+        site: At, asker: Maintainer, name: str, called: key, environment: Environment = None
+    ) -> Response:
+        await kind.remove(site.engine.secrets, asker.actor, name, environment, called)
+        return Response(status_code=204)
 
 
-@router.put("/secrets/{secret}", responses=_SECRET, openapi_extra=_BODY)
-async def set_server_secret(request: Request, site: At, asker: Admin, secret: str) -> Response:
-    """Set a secret for all repositories."""
-    return await _set_secret(request, site.engine, asker, None, secret)
-
-
-@router.put("/repositories/{name}/secrets/{secret}", responses=_SECRET, openapi_extra=_BODY)
-async def set_secret(request: Request, site: At, asker: Maintainer, name: str, secret: str) -> Response:
-    """Set a secret of a repository or of one of its environments."""
-    return await _set_secret(request, site.engine, asker, name, secret)
-
-
-@router.delete("/secrets/{secret}", status_code=204, response_class=Response)
-async def remove_server_secret(site: At, asker: Admin, secret: str) -> Response:
-    """Remove a secret of all repositories."""
-    await site.engine.secrets.remove(asker.actor, None, None, secret)
-    return Response(status_code=204)
-
-
-@router.delete("/repositories/{name}/secrets/{secret}", status_code=204, response_class=Response)
-async def remove_secret(
-    site: At, asker: Maintainer, name: str, secret: str, environment: Environment = None
-) -> Response:
-    """Remove a secret of a repository or of one of its environments."""
-    await site.engine.secrets.remove(asker.actor, name, environment, secret)
-    return Response(status_code=204)
-
-
-@router.get("/variables", responses=_VARIABLES)
-async def list_server_variables(site: At, asker: Admin) -> Response:  # noqa: ARG001
-    """The variables of all repositories."""
-    return page([shaping.variable(each, None) for each in await site.engine.secrets.listed_variables(None)], None)
-
-
-@router.get("/repositories/{name}/variables", responses=_VARIABLES)
-async def list_variables(site: At, asker: Maintainer, name: str) -> Response:  # noqa: ARG001
-    """The variables that jobs of a repository can have."""
-    return page([shaping.variable(each, name) for each in await site.engine.secrets.listed_variables(name)], None)
-
-
-@router.put("/variables/{variable}", responses=_VARIABLE, openapi_extra=_BODY)
-async def set_server_variable(request: Request, site: At, asker: Admin, variable: str) -> Response:
-    """Set a variable for all repositories."""
-    return await _set_variable(request, site.engine, asker, None, variable)
-
-
-@router.put("/repositories/{name}/variables/{variable}", responses=_VARIABLE, openapi_extra=_BODY)
-async def set_variable(request: Request, site: At, asker: Maintainer, name: str, variable: str) -> Response:
-    """Set a variable of a repository or of one of its environments."""
-    return await _set_variable(request, site.engine, asker, name, variable)
-
-
-@router.delete("/variables/{variable}", status_code=204, response_class=Response)
-async def remove_server_variable(site: At, asker: Admin, variable: str) -> Response:
-    """Remove a variable of all repositories."""
-    await site.engine.secrets.remove_variable(asker.actor, None, None, variable)
-    return Response(status_code=204)
-
-
-@router.delete("/repositories/{name}/variables/{variable}", status_code=204, response_class=Response)
-async def remove_variable(
-    site: At, asker: Maintainer, name: str, variable: str, environment: Environment = None
-) -> Response:
-    """Remove a variable of a repository or of one of its environments."""
-    await site.engine.secrets.remove_variable(asker.actor, name, environment, variable)
-    return Response(status_code=204)
-
-
-async def _set_secret(request: Request, engine: Engine, asker: Identity, repository: str | None, name: str) -> Response:
-    ask = await body_of(request, shapes.ValueAsk, BODY_BYTES)
-    kept = await engine.secrets.put(asker.actor, repository, ask.environment, name, ask.value)
-    return answer(shaping.secret(kept, repository))
-
-
-async def _set_variable(
-    request: Request, engine: Engine, asker: Identity, repository: str | None, name: str
-) -> Response:
-    ask = await body_of(request, shapes.ValueAsk, BODY_BYTES)
-    kept = await engine.secrets.put_variable(asker.actor, repository, ask.environment, name, ask.value)
-    return answer(shaping.variable(kept, repository))
+_offer(
+    _Kind(
+        "secret",
+        shapes.SecretShape,
+        "Names and places, never values.",
+        "The secrets that jobs of a repository can have: its own, those of its environments,"
+        " those of all repositories.",
+        shaping.secret,
+        Secrets.listed,
+        Secrets.put,
+        Secrets.remove,
+    )
+)
+_offer(
+    _Kind(
+        "variable",
+        shapes.VariableShape,
+        "Variables with their values.",
+        "The variables that jobs of a repository can have.",
+        shaping.variable,
+        Secrets.listed_variables,
+        Secrets.put_variable,
+        Secrets.remove_variable,
+    )
+)
