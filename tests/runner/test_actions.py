@@ -137,6 +137,16 @@ def test_every_replacement_that_is_promised_is_there() -> None:
     assert set(REPLACED) == set(registry.REPLACED)
 
 
+def test_what_a_file_of_requirements_names_is_installed_by_the_jobs_pip(bench: Bench) -> None:
+    bench.commit({"needs.txt": "-r missing.txt\n"})
+    setup = Step(uses="actions/setup-python@v5", inputs={"python-version": HERE})
+    inputs = {"path": "needs.txt", "update-pip": "false", "update-setuptools": "false", "update-wheel": "false"}
+    finish, record = bench.run(setup, Step(uses="py-actions/py-dependency-install@v4", inputs=inputs))
+    assert finish.state == "failed"
+    assert "pip install -r needs.txt failed" in (finish.reason or "")
+    assert b"missing.txt" in record.log
+
+
 def test_actions_that_have_nothing_to_do_say_so_and_pass(bench: Bench) -> None:
     finish, record = bench.run(Step(uses="dorny/test-reporter@v2", inputs={"path": "x.xml"}))
     assert finish.state == "passed"

@@ -65,6 +65,35 @@ def test_all_artifacts_have_folders_of_their_own_unless_they_are_merged(bench: B
     assert record.log.endswith(b"all: cov-1 cov-2 other  all/cov-1: 1  merged: 1 2 ")
 
 
+@pytest.mark.parametrize(
+    ("inputs", "holds"),
+    [
+        ({}, b"both one two"),
+        ({"separate-directories": "true"}, b"cov-1 cov-1/both cov-1/one cov-2 cov-2/both cov-2/two"),
+    ],
+)
+def test_artifacts_are_put_together_as_one(bench: Bench, inputs: dict[str, str], holds: bytes) -> None:
+    shared = {"cov-1": {"one": "1", "both": "1"}, "cov-2": {"two": "2", "both": "2"}, "other": {"3": "3"}}
+    bench.server.shared = {name: zipped(files) for name, files in shared.items()}
+    finish, record = bench.run(
+        Step(uses="actions/upload-artifact/merge@v4", inputs={"name": "all", "pattern": "cov-*", **inputs}),
+        Step(uses=DOWNLOAD, inputs={"name": "all", "path": "back"}),
+        "cd back && find . -mindepth 1 | sed s,./,, | sort | tr '\\n' ' '; cat both || true",
+    )
+    assert finish.state == "passed", finish.reason
+    listed = record.log.replace(b"\r", b"")
+    assert holds in listed
+    assert inputs or listed.endswith(b"2")
+
+
+def test_nothing_to_put_together_fails_unless_told(bench: Bench) -> None:
+    uses = "actions/upload-artifact/merge@v4"
+    refused, _ = bench.run(Step(uses=uses, inputs={"pattern": "none-*"}))
+    assert (refused.state, "has a name like none-*" in (refused.reason or "")) == ("failed", True)
+    ignored, _ = bench.run(Step(uses=uses, inputs={"pattern": "none-*", "if-no-files-found": "ignore"}))
+    assert ignored.state == "passed"
+
+
 def test_what_the_job_itself_kept_comes_back_from_its_journal(bench: Bench) -> None:
     bench.server.shared = {"mine": zipped({"old": "old"})}
     finish, record = bench.run(

@@ -22,9 +22,7 @@ async def upload(call: Call) -> None:
 
     Output: artifact-digest is not known before the delivery; artifact-id neither.
     """
-    name = call.input("name", "artifact")
-    if BAD_NAME.search(name) or len(name) > 200:
-        raise ActionFailed(f"the artifact's name {name!r} has a sign that file names cannot have everywhere")
+    name = checked_name(call.input("name", "artifact"))
     patterns = call.inputs.get("path", "")
     if not patterns.strip():
         raise ActionFailed("the input path is missing: which files are to be kept?")
@@ -32,27 +30,36 @@ async def upload(call: Call) -> None:
     work = call.place.work
     root, chosen, left_out = await call.machine.threads.run(_choose, work, patterns, hidden)
     if not chosen:
-        _nothing(call, patterns, left_out)
+        words = f"no files were found for the artifact: {' '.join(patterns.split())}"
+        if left_out:
+            words += f"; {left_out} hidden ones were left out, which include-hidden-files: true keeps"
+        nothing(call, words, default="warn")
         return
-    level, days = _number(call, "compression-level", 6), _number(call, "retention-days", 0)
+    level, days = number(call, "compression-level", 6), number(call, "retention-days", 0)
     await call.keep(name, lambda target: _zip(work, root, chosen, target, min(level, 9)), days or None)
     if odd := sum(UNDECODED.search(path) is not None for path in chosen):
         call.warn(f"{odd} files have names that are not UTF-8; in the artifact {name} such bytes are written as %XX")
     await call.say(f"{len(chosen)} file{'s' if len(chosen) > 1 else ''} kept as the artifact {name}")
 
 
-def _nothing(call: Call, patterns: str, left_out: int) -> None:
-    what = call.input("if-no-files-found", "warn")
-    words = f"no files were found for the artifact: {' '.join(patterns.split())}"
-    if left_out:
-        words += f"; {left_out} hidden ones were left out, which include-hidden-files: true keeps"
+def checked_name(name: str) -> str:
+    """The name of an artifact to be. Raises ActionFailed."""
+    if BAD_NAME.search(name) or len(name) > 200:
+        raise ActionFailed(f"the artifact's name {name!r} has a sign that file names cannot have everywhere")
+    return name
+
+
+def nothing(call: Call, words: str, *, default: str) -> None:
+    """What `if-no-files-found` wants when there is nothing to keep. Raises ActionFailed."""
+    what = call.input("if-no-files-found", default)
     if what == "error":
         raise ActionFailed(words)
     if what != "ignore":
         call.warn(words)
 
 
-def _number(call: Call, name: str, default: int) -> int:
+def number(call: Call, name: str, default: int) -> int:
+    """An input that is a whole number. Raises ActionFailed."""
     text = call.input(name, str(default))
     if not text.isascii() or not text.isdigit():
         raise ActionFailed(f"the input {name} must be a whole number, not {text!r}")

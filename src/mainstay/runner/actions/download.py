@@ -21,7 +21,7 @@ async def download(call: Call) -> None:
     """
     _refuse(call)
     root, below = inside(call, call.input("path") or ".")
-    found = await _listed(call)
+    found = await listed(call)
     name, pattern = call.input("name"), call.input("pattern", "*")
     if name:
         chosen = [each for each in found if each.name == name]
@@ -57,7 +57,8 @@ def _refuse(call: Call) -> None:
         call.warn(f"{', '.join(ignored)}: this has no effect here")
 
 
-async def _listed(call: Call) -> tuple[StoredArtifact, ...]:
+async def listed(call: Call) -> tuple[StoredArtifact, ...]:
+    """The artifacts of the build so far. Raises ActionFailed."""
     try:
         return await call.reach(call.shelf.artifacts())
     except ActionFailed:
@@ -66,16 +67,26 @@ async def _listed(call: Call) -> tuple[StoredArtifact, ...]:
         raise ActionFailed(f"the build's artifacts could not be listed: {error}") from error
 
 
+async def fetch(call: Call, artifact: StoredArtifact, bundle: Path) -> None:
+    """Write an artifact's zip to `bundle`. Raises ActionFailed."""
+    try:
+        await call.reach(call.shelf.fetch_artifact(artifact, bundle))
+    except ActionFailed:
+        raise
+    except MainstayError as error:
+        raise ActionFailed(f"the artifact {artifact.name} could not be downloaded: {error}") from error
+
+
 async def _take(call: Call, artifact: StoredArtifact, root: Path, below: tuple[str, ...]) -> None:
     bundle = call.scratch / "download.zip"
     try:
-        await call.reach(call.shelf.fetch_artifact(artifact, bundle))
+        await fetch(call, artifact, bundle)
         work = call.machine.threads.run(unpack_zip, bundle, root, below, call.go_on)
         count = await call.reach(work)
     except ActionFailed:
         raise
     except MainstayError as error:
-        raise ActionFailed(f"the artifact {artifact.name} could not be downloaded: {error}") from error
+        raise ActionFailed(f"the artifact {artifact.name} could not be unpacked: {error}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise  # this runner's trouble, not the job's

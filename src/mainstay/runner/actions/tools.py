@@ -62,6 +62,15 @@ async def just(call: Call) -> None:
     await _install(call, "rust-just", call.input("just-version"))
 
 
+async def requirements(call: Call) -> None:
+    """Inputs: path, update-pip, update-setuptools, update-wheel."""
+    newest = [name for name in ("pip", "setuptools", "wheel") if call.flag(f"update-{name}", default=True)]
+    path = call.input("path", "requirements.txt")
+    for words in (["--upgrade", *newest] if newest else [], ["-r", path]):
+        if words and await call.programs.run(["python", "-m", "pip", "install", *words]):
+            raise ActionFailed(f"pip install {' '.join(words)} failed; its words are above")
+
+
 async def _install(call: Call, package: str, version: str, beside: list[str] | None = None) -> None:
     """Raises ActionFailed."""
     version = "" if version in ("latest", "*", "main", "head") else version
