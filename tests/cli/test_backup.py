@@ -9,7 +9,10 @@ import pytest
 from tests.cli.conftest import Ran
 
 from mainstay.engine.server import Config, Engine
+from mainstay.model.errors import Gone
 from mainstay.model.person import Actor
+from mainstay.store import runners
+from mainstay.wire.runner import Hello, Poll
 
 Run = Callable[..., Ran]
 
@@ -56,6 +59,30 @@ def test_a_backup_brings_back_repositories_that_live_here_and_the_sealing_key(
     assert git("--git-dir", mirror, "rev-parse", "refs/heads/main") == pushed
     assert (again / "seal.key").read_bytes() == (tmp_path / "data" / "seal.key").read_bytes()
     assert not list(again.glob("*.bundle"))
+
+
+def test_no_runner_is_online_on_a_restored_server_before_it_says_hello(
+    mainstay: Run, tmp_path: Path, pushed: str
+) -> None:
+    async def on(data: Path, *, boot: str | None) -> list[bool]:
+        engine = await Engine.open(Config(data))
+        try:
+            if boot is not None:
+                await engine.access.new_token("runner", "r", Actor("test"))
+                await engine.hello(1, Hello("r1", boot, "0", ("linux",), 1, "process", ()))
+            found = await engine.db.read(runners.all_of, engine.clock.now(), 3600.0)
+            if boot is None:
+                with pytest.raises(Gone):
+                    await engine.poll(found[0].id, Poll("one", 1, (), 0.0))
+            return [each.online for each in found]
+        finally:
+            await engine.close()
+
+    assert asyncio.run(on(tmp_path / "data", boot="one")) == [True]
+    file = tmp_path / "backup.tar.zst"
+    assert mainstay("backup", str(file)).code == 0
+    assert mainstay("restore", str(file), "--data", str(tmp_path / "again")).code == 0
+    assert asyncio.run(on(tmp_path / "again", boot=None)) == [False]
 
 
 def test_a_folder_that_has_data_is_not_overwritten(mainstay: Run, tmp_path: Path, pushed: str) -> None:

@@ -20,7 +20,7 @@ from mainstay.cli import settings
 from mainstay.engine.mirrors import Mirrors
 from mainstay.git import process as git
 from mainstay.model.errors import Conflict, NotFound
-from mainstay.store import repositories
+from mainstay.store import repositories, runners
 from mainstay.store.backup import Manifest
 from mainstay.store.backup import backup as write_backup
 from mainstay.store.blobs import Blobs, open_blobs
@@ -109,6 +109,7 @@ def restore(place: Data, file: Path) -> dict[str, Any]:
 async def _restore(place: Data, file: Path) -> Manifest:
     async with place.opened() as (database, blobs):
         manifest = await read_backup(file, database, blobs, place.data)
+        await database.write(runners.none_is_here)
         found = await database.read(repositories.all_of)
     mirrors = Mirrors(place.mirrors)
     try:

@@ -70,6 +70,12 @@ def change(tx: Tx, runner_id: int, **values: object) -> None:
     tx.conn.execute(update(runners).where(runners.c.id == runner_id).values(**values))
 
 
+def none_is_here(tx: Tx) -> None:
+    """After a restore: those of whom the backup tells have yet to say hello to this server."""
+    gone = {"left_at": runners.c.last_contact_at, "boot": "restored"}
+    tx.conn.execute(update(runners).where(runners.c.left_at.is_(None)).values(**gone))
+
+
 def all_of(tx: Tx, now: datetime, silent_s: float) -> list[Runner]:
     """All runners by name; online are those heard of within `silent_s` seconds that did not leave."""
     counted = select(attempts.c.runner_id, func.count()).where(attempts.c.state == "running")
