@@ -106,6 +106,24 @@ def test_a_dry_run_does_not_call_a_job_skipped_that_may_run(mainstay: Run, tmp_p
     assert told["shut"].startswith("its condition is false")
 
 
+def test_a_leg_of_a_call_is_chosen_by_the_callers_matrix(mainstay: Run, tmp_path: Path) -> None:
+    (tmp_path / ".mainstay").mkdir()
+    (tmp_path / ".mainstay" / "called.yml").write_text(
+        "on: {workflow_call: {inputs: {python: {type: string}}}}\njobs: {run: {runs-on: linux, run: echo}}\n"
+    )
+    (tmp_path / ".mainstay" / "ci.yml").write_text(
+        "on: push\njobs:\n"
+        "  test: {strategy: {matrix: {python: ['3.12', '3.13']}}, uses: ./.mainstay/called.yml,"
+        " with: {python: '${{ matrix.python }}'}}\n"
+        "  other: {runs-on: linux, run: echo}\n"
+    )
+    words = ("run", str(tmp_path), "--workflow", "ci.yml", "--dry-run")
+    ran = mainstay(*words, "--json", "--matrix", "python=3.13")
+    assert [job["key"] for job in ran.json["items"][0]["jobs"]] == ["test (3.13) / run", "other"]
+    assert "python is one of 3.12, 3.13" in mainstay(*words, "--matrix", "python=3.9").err
+    assert "no leg of 'test' has python=3.9" in mainstay(*words, "--job", "test", "--matrix", "python=3.9").err
+
+
 def test_a_leg_is_chosen_by_a_part_of_a_listed_value(mainstay: Run, tmp_path: Path) -> None:
     (tmp_path / ".mainstay").mkdir()
     (tmp_path / ".mainstay" / "ci.yml").write_text(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mainstay.cli.worktree import WorkTree
@@ -54,7 +54,12 @@ class Chosen:
 
     def keeps(self, matrix: Mapping[str, Json]) -> bool:
         """Whether a leg of a matrix is one of those that were asked for."""
-        return all(key not in matrix or same(matrix[key], wanted) for key, wanted in self.matrix.items())
+        return keeps(matrix, self.matrix)
+
+
+def keeps(matrix: Mapping[str, Json], asked: Mapping[str, str]) -> bool:
+    """Whether nothing in a leg of a matrix speaks against what was asked for."""
+    return all(key not in matrix or same(matrix[key], wanted) for key, wanted in asked.items())
 
 
 def same(value: Json, written: str) -> bool:
@@ -84,6 +89,9 @@ def choose(files: WorkTree, asked: Asked) -> list[Chosen]:
     chosen = [Chosen(plan, _jobs(plan, asked), event, given, asked.payload, asked.matrix) for plan, given in every]
     chosen = [each for each in chosen if each.jobs or not asked.job]
     if asked.job and not chosen:
+        if any(_jobs(plan, replace(asked, matrix={})) for plan in plans):
+            words = ", ".join(f"{key}={value}" for key, value in asked.matrix.items())
+            raise NotFound(f"no leg of {asked.job!r} has {words} in its matrix.")
         known = ", ".join(each.key for plan in plans for each in plan.jobs)
         raise NotFound(f"there is no job {asked.job!r}; there are {known or 'none'}.")
     _check_matrix(chosen, asked)
@@ -167,9 +175,11 @@ def _inputs(workflow: Workflow, event: str, given: Mapping[str, str]) -> dict[st
 
 
 def _jobs(plan: Plan, asked: Asked) -> tuple[PlannedJob, ...]:
-    """All jobs of a plan, or one with all that it needs."""
+    """All jobs of a plan, or one with all that it needs; of a call with a matrix, the legs that were asked for."""
+    other = {call.key for call in plan.calls if not keeps(call.matrix, asked.matrix)}
+    other |= {call.key for call in plan.calls if call.within in other}  # outer ones come first
     if asked.job is None:
-        return plan.jobs
+        return tuple(each for each in plan.jobs if each.call not in other)
     by_key = {each.key: each for each in plan.jobs}
     named = [each for each in plan.jobs if asked.job in (each.key, each.name)]
     todo = [each.key for each in named] or [key for key in by_key if key.startswith(asked.job + SEPARATOR)]
@@ -179,13 +189,13 @@ def _jobs(plan: Plan, asked: Asked) -> tuple[PlannedJob, ...]:
         if key not in wanted and key in by_key:
             wanted.add(key)
             todo += by_key[key].needs if asked.needs else ()
-    return tuple(each for each in plan.jobs if each.key in wanted)
+    return tuple(each for each in plan.jobs if each.key in wanted and each.call not in other)
 
 
 def _check_matrix(chosen: list[Chosen], asked: Asked) -> None:
     """Every `--matrix KEY=VALUE` must be there in some matrix, as far as they are known before anything runs."""
     known = [_known_legs(job) for each in chosen for job in each.jobs if job.matrix is not None]
-    legs = [leg for each in known for leg in each]
+    legs = [leg for each in known for leg in each] + [call.matrix for each in chosen for call in each.plan.calls]
     unknown = not all(known)
     for key, wanted in asked.matrix.items():
         values = list(dict.fromkeys(_shown(leg[key]) for leg in legs if key in leg))
