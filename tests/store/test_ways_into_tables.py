@@ -117,3 +117,25 @@ async def test_the_results_of_many_tests_are_those_of_each(database: Database) -
         assert tests.histories(tx, [], 5) == {}
 
     await database.write(look)
+
+
+async def test_the_newest_attempts_of_many_runners_are_those_of_each(database: Database) -> None:
+    def look(tx: Tx) -> None:
+        filling = Filling(tx)
+        demo = filling.repository("demo")
+        here = [filling.runner(name) for name in ("one", "two", "idle")]
+        for number in range(8):
+            sha = filling.commit(demo, f"c{number}")
+            filling.build(demo, sha, [JobRow(), JobRow("b", "failed")], runner=(here[number % 2], "a name"))
+        for limit, before in ((1, None), (5, None), (50, None), (3, 12)):
+            found = queue.last_of_runners(tx, here, limit, before)
+            assert list(found) == here
+            assert found[here[2]] == []
+            for each in here:
+                assert found[each] == queue.last_of_runners(tx, [each], limit, before)[each]
+                ids = [one.attempt_id for one in found[each]]
+                assert ids == sorted(ids, reverse=True)
+                assert len(ids) <= limit
+        assert [len(found) for found in queue.last_of_runners(tx, here, 50).values()] == [8, 8, 0]
+
+    await database.write(look)
