@@ -120,6 +120,8 @@ def test_a_leg_of_a_call_is_chosen_by_the_callers_matrix(mainstay: Run, tmp_path
     words = ("run", str(tmp_path), "--workflow", "ci.yml", "--dry-run")
     ran = mainstay(*words, "--json", "--matrix", "python=3.13")
     assert [job["key"] for job in ran.json["items"][0]["jobs"]] == ["test (3.13) / run", "other"]
+    named = mainstay(*words, "--json", "--job", "test")
+    assert [job["key"] for job in named.json["items"][0]["jobs"]] == ["test (3.12) / run", "test (3.13) / run"]
     assert "python is one of 3.12, 3.13" in mainstay(*words, "--matrix", "python=3.9").err
     assert "no leg of 'test' has python=3.9" in mainstay(*words, "--job", "test", "--matrix", "python=3.9").err
 

@@ -182,7 +182,8 @@ def _jobs(plan: Plan, asked: Asked) -> tuple[PlannedJob, ...]:
         return tuple(each for each in plan.jobs if each.call not in other)
     by_key = {each.key: each for each in plan.jobs}
     named = [each for each in plan.jobs if asked.job in (each.key, each.name)]
-    todo = [each.key for each in named] or [key for key in by_key if key.startswith(asked.job + SEPARATOR)]
+    called = tuple(call.key + SEPARATOR for call in plan.calls if asked.job in (call.key, call.written))
+    todo = [each.key for each in named] or [key for key in by_key if key.startswith(called)]
     wanted: set[str] = set()
     while todo:
         key = todo.pop()
