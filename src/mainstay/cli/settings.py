@@ -178,6 +178,14 @@ def value(setting: Setting) -> str | None:
     return os.environ.get(setting.name) or None
 
 
+def shard(variable: str) -> str | None:
+    """What a job says of the part of its suite that is wanted, in a variable of the plugin of pytest; None: nothing.
+
+    It is a job's, not a setting of the server.
+    """
+    return os.environ.get(variable)
+
+
 def secret(setting: Setting, file: Setting) -> str | None:
     """What the environment says, or the file that it names, so that a secret need not stand in the environment."""
     named = value(file)

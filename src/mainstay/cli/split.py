@@ -1,6 +1,5 @@
 """The command `mainstay split`: divides a suite among shards by measured durations."""
 
-import os
 import sys
 import tempfile
 from importlib.util import module_from_spec, spec_from_file_location
@@ -28,7 +27,7 @@ def _program() -> ModuleType:
 def _no_shard(shards: int | None, index: int | None, variable: str, error: str) -> str:
     if shards is not None:
         return f"--index {index} is beyond --shards {shards}: the first part is 1, the last {shards}"
-    if variable in os.environ:
+    if settings.shard(variable) is not None:
         return f"{variable}: {error}"
     return f"which part is wanted? Give --shards N and --index I, or set {variable}=I/N"
 
@@ -65,7 +64,7 @@ def split(
         raise click.UsageError("--shards and --index go together")
     program = _program()
     try:
-        program.parse(os.environ.get(program.SHARD, "") if shards is None else f"{index}/{shards}")
+        program.parse(settings.shard(program.SHARD) or "" if shards is None else f"{index}/{shards}")
     except program.BadShard as error:
         raise click.UsageError(_no_shard(shards, index, program.SHARD, str(error))) from None
     arguments = [] if shards is None else ["--shards", str(shards), "--index", str(index)]
