@@ -86,6 +86,13 @@ def test_artifacts_are_put_together_as_one(bench: Bench, inputs: dict[str, str],
     assert inputs or listed.endswith(b"2")
 
 
+@pytest.mark.parametrize(("version", "kept"), [("v3", True), ("v4.3.6", True), ("v4", False), ("v7.0.1", False)])
+def test_hidden_files_are_kept_by_the_versions_that_kept_them(bench: Bench, version: str, kept: bool) -> None:
+    inputs = {"name": "data", "path": ".coverage.*", "if-no-files-found": "error"}
+    finish, _ = bench.run("echo > .coverage.1", Step(uses=f"actions/upload-artifact@{version}", inputs=inputs))
+    assert finish.state == ("passed" if kept else "failed")
+
+
 def test_nothing_to_put_together_fails_unless_told(bench: Bench) -> None:
     uses = "actions/upload-artifact/merge@v4"
     refused, _ = bench.run(Step(uses=uses, inputs={"pattern": "none-*"}))

@@ -13,6 +13,8 @@ from mainstay.workflow.globs import GlobError, select_files
 MAX_BYTES = 4 << 30
 UNDECODED = re.compile("[\udc80-\udcff]")
 """Bytes of a file name that are not UTF-8, as Python has them."""
+TAKES_HIDDEN = re.compile(r"@v?(?:[123](?:\.|$)|4\.[0-3](?:\.|$))")
+"""Versions of the action that keep hidden files unasked; files that use them count on it (`.coverage.*`)."""
 BAD_NAME = re.compile(r'["<>|*?\r\n:\\/]')
 
 
@@ -26,7 +28,7 @@ async def upload(call: Call) -> None:
     patterns = call.inputs.get("path", "")
     if not patterns.strip():
         raise ActionFailed("the input path is missing: which files are to be kept?")
-    hidden = call.flag("include-hidden-files", default=False)
+    hidden = call.flag("include-hidden-files", default=TAKES_HIDDEN.search(call.name) is not None)
     work = call.place.work
     root, chosen, left_out = await call.machine.threads.run(_choose, work, patterns, hidden)
     if not chosen:
