@@ -120,7 +120,8 @@ class Chaos:
         self.lines += 1
         if self.chance.random() < 0.2:
             git(self.project.clone, "push", "-q", "origin", f"main:refs/heads/kept-{self.lines}")
-            git(self.project.clone, "reset", "-q", "--hard", f"HEAD~{self.chance.randint(0, 1)}")
+            back = min(self.chance.randint(0, 1), int(git(self.project.clone, "rev-list", "--count", "HEAD")) - 1)
+            git(self.project.clone, "reset", "-q", "--hard", f"HEAD~{back}")
         commits = []
         for number in range(self.chance.randint(1, 3)):
             red = self.chance.random() < 0.3
