@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mainstay.engine import caches, enrol, lease, repositories, results, unfold
+from mainstay.engine import artifacts, caches, enrol, lease, repositories, results, unfold
 from mainstay.engine.server import Engine
 from mainstay.flow import result
 from mainstay.git import smart_http
@@ -27,6 +27,7 @@ LIMITS = {
     "the log of an attempt": f"{enrol.LOG_LIMIT_BYTES >> 30} GiB",
     "tests of an attempt": f"{results.MAX_TESTS}",
     "an uploaded artifact": f"{runner_api.ARTIFACT_BYTES >> 30} GiB",
+    "artifacts of an attempt": f"{artifacts.ATTEMPT_COUNT}, {artifacts.ATTEMPT_BYTES >> 30} GiB together",
     "a cache entry": f"{caches.MAX_BYTES >> 30} GiB",
     "the caches of a repository": f"{caches.REPOSITORY_BYTES >> 30} GiB",
     "a push to this server": f"{smart_http.PUSH_LIMIT_BYTES >> 30} GiB",

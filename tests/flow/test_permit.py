@@ -2,8 +2,9 @@
 
 import pytest
 
-from mainstay.flow.permit import EVERYTHING, belongs, limited, may, role_in, sees, sight
+from mainstay.flow.permit import EVERYTHING, belongs, hears, limited, may, role_in, sees, sight
 from mainstay.model.errors import BadInput
+from mainstay.model.events import EventKind
 from mainstay.model.person import Grants, Role, Scope, role_named
 
 R, D, M, A = Role.READER, Role.DEVELOPER, Role.MAINTAINER, Role.ADMIN
@@ -49,3 +50,12 @@ def test_a_role_is_read_from_its_word_only() -> None:
     for wrong in ("Admin", "owner", "", "4"):
         with pytest.raises(BadInput):
             role_named(wrong)
+
+
+def test_the_servers_own_settings_are_told_to_administrators_of_it_only() -> None:
+    seen = {1: Role.ADMIN}
+    for grants, told in ((Grants(Role.ADMIN), True), (Grants(Role.READER), False), (Grants(None, seen), False)):
+        assert hears(grants, EventKind.SERVER_CHANGED, None) is told
+        assert hears(grants, EventKind.RUNNER_ONLINE, None)
+        assert hears(grants, EventKind.BUILD_ENDED, 1)
+    assert not hears(Grants(None, seen), EventKind.BUILD_ENDED, 2)

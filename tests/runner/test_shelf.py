@@ -173,6 +173,10 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     bundle.write_bytes(zipped({"zeros": bytes(2 << 20)}))
     with pytest.raises(BadBundle, match="larger than the limit"):
         unpack_zip(bundle, tmp_path, (), go_on)
+    monkeypatch.setattr("mainstay.runner.unpack.MAX_DIRECTORY", 1 << 20)
+    bundle.write_bytes(zipped({f"{'x' * 3000}{n}": "" for n in range(400)}))
+    with pytest.raises(BadBundle, match="list of files"):
+        unpack_zip(bundle, tmp_path, (), go_on)
     monkeypatch.setattr("mainstay.runner.unpack.MAX_ENTRIES", 1)
     bundle.write_bytes(zipped({"a": "", "b": ""}))
     with pytest.raises(BadBundle, match="holds 2 files"):

@@ -112,3 +112,38 @@ def test_the_speaker_must_be_known(site: Site, runner: int) -> None:
     ):
         assert site.client.post("/runner/v1/poll", content=poll, headers=headers).status_code == status, headers
     assert runner
+
+
+def test_an_attempt_keeps_no_more_than_its_share_of_the_disk(
+    site: Site, runner: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running_attempt(site, runner)
+    monkeypatch.setattr("mainstay.engine.artifacts.ATTEMPT_COUNT", 3)
+    monkeypatch.setattr("mainstay.engine.artifacts.ATTEMPT_BYTES", 100)
+
+    def put(name: str, size: int) -> int:
+        return int(speak(site, "PUT", f"/attempts/1/artifacts/{name}", bytes(size), runner).status_code)
+
+    assert [put("a", 60), put("b", 60), put("b", 30), put("a", 60), put("c", 10)] == [200, 413, 200, 200, 200]
+    assert put("d", 1) == 413
+    assert put("c", 5) == 200  # in place of the one that is there
+    assert [each["name"] for each in site.api("GET", "/builds/1/artifacts").json()["items"]] == ["a", "b", "c"]
+
+
+def test_a_cache_of_another_branch_is_not_there(site: Site, runner: int) -> None:
+    running_attempt(site, runner)
+    assert speak(site, "PUT", "/attempts/1/caches?key=k", b"x", runner).status_code == 200
+    assert speak(site, "GET", "/attempts/1/caches/1", runner=runner).content == b"x"
+    site.fill(lambda f: f.conn.exec_driver_sql("UPDATE caches SET scope = 'refs/heads/other'"))
+    assert speak(site, "GET", "/attempts/1/caches/1", runner=runner).status_code == 404
+    assert speak(site, "GET", "/attempts/1/caches?key=k", runner=runner).status_code == 404
+
+
+def test_an_untrusted_build_writes_no_cache_and_reads_those_of_its_branch(site: Site, runner: int) -> None:
+    running_attempt(site, runner)
+    assert speak(site, "PUT", "/attempts/1/caches?key=k", b"x", runner).status_code == 200
+    site.fill(lambda f: f.conn.exec_driver_sql("UPDATE builds SET trusted = false"))
+    refused = speak(site, "PUT", "/attempts/1/caches?key=other", b"poison", runner).json()
+    assert (refused["accepted"], refused["reason"]) == (False, "an untrusted build writes no caches")
+    assert speak(site, "GET", "/attempts/1/caches/1", runner=runner).content == b"x"
+    assert speak(site, "GET", "/attempts/1/caches/2", runner=runner).status_code == 404

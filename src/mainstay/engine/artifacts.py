@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 from mainstay.engine.clock import Clock
-from mainstay.model.errors import BadInput, NotFound
+from mainstay.model.errors import BadInput, NotFound, TooLarge
 from mainstay.store import artifacts, logs
 from mainstay.store.artifacts import NewArtifact
 from mainstay.store.blobs import Blobs
@@ -14,6 +14,9 @@ from mainstay.wire.runner import Stored, StoredArtifact
 
 MAX_NAME = 255
 MAX_BYTES = 5 * 1024 * 1024 * 1024
+ATTEMPT_BYTES = 20 * 1024 * 1024 * 1024
+"""Of all artifacts of one attempt: a job must not fill the server's disk."""
+ATTEMPT_COUNT = 500
 KINDS = frozenset({"artifact", "coverage"})
 
 
@@ -61,7 +64,13 @@ class Artifacts:
             raise NotFound(f"this runner holds no attempt {attempt_id}")
         if place.state not in ("running", "lost"):
             return Stored(accepted=False, reason=f"the attempt is {place.state}")
-        blob, size = await self._blobs.put_stream(stream, MAX_BYTES)
+        count, kept = await self._database.read(artifacts.kept_by, attempt_id, name)
+        if count >= ATTEMPT_COUNT or kept >= ATTEMPT_BYTES:
+            raise TooLarge(
+                f"the attempt has {count} artifacts of {kept} bytes already; at most {ATTEMPT_COUNT} and "
+                f"{ATTEMPT_BYTES >> 30} GiB are kept of one"
+            )
+        blob, size = await self._blobs.put_stream(stream, min(MAX_BYTES, ATTEMPT_BYTES - kept))
         now = self._clock.now()
         keep_until = None if days is None else now + timedelta(days=days)
         new = NewArtifact(attempt_id, name, kind, size, blob, keep_until)

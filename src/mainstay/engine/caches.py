@@ -32,6 +32,11 @@ class _Speaker:
     default: str | None
     trusted: bool
 
+    @property
+    def scopes(self) -> list[str]:
+        """Whose caches it may read, its own first."""
+        return list(dict.fromkeys(ref for ref in (self.ref, self.default) if ref is not None))
+
 
 class Caches:
     """The caches of all repositories."""
@@ -56,7 +61,7 @@ class Caches:
         """Size and bytes of a cache that `find` gave. Raises NotFound."""
         speaker = await self._database.read(_speaker, runner_id, attempt_id)
         row = await self._database.read(caches.get, speaker.repository_id, cache_id)
-        if row is None:
+        if row is None or row.scope not in speaker.scopes:
             raise NotFound(f"there is no cache {cache_id} any more")
         return row.size_bytes, self._blobs.stream(row.blob)
 
@@ -91,8 +96,7 @@ def _speaker(tx: Tx, runner_id: int, attempt_id: int) -> _Speaker:
 
 def _find(tx: Tx, runner_id: int, attempt_id: int, key: str, prefixes: Sequence[str], version: str) -> CacheFound:
     speaker = _speaker(tx, runner_id, attempt_id)
-    scopes = list(dict.fromkeys(ref for ref in (speaker.ref, speaker.default) if ref is not None))
-    row = caches.find(tx, speaker.repository_id, scopes, version, key, prefixes)
+    row = caches.find(tx, speaker.repository_id, speaker.scopes, version, key, prefixes)
     if row is None:
         raise NotFound(f"there is no cache with the key {key!r}")
     return CacheFound(row.id, row.key, row.size_bytes, row.blob)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from mainstay.model.events import EventKind
 from mainstay.model.person import Grants, Role, Scope
 
 MOST = {Scope.READ: Role.READER, Scope.WRITE: Role.MAINTAINER, Scope.ADMIN: Role.ADMIN}
@@ -46,6 +47,13 @@ def sight(grants: Grants) -> frozenset[int] | None:
 def sees(seen: frozenset[int] | None, repository_id: int | None) -> bool:
     """Whether something of that repository is within `sight`; what belongs to no repository is."""
     return seen is None or repository_id is None or repository_id in seen
+
+
+def hears(grants: Grants, kind: EventKind, repository_id: int | None) -> bool:
+    """Whether somebody is told of an event: of what they see, and of the server's own settings as administrator."""
+    if kind is EventKind.SERVER_CHANGED:
+        return may(grants, Role.ADMIN, None)
+    return sees(sight(grants), repository_id)
 
 
 def limited(grants: Grants, scope: Scope, repositories: Collection[int] | None) -> Grants:

@@ -4,6 +4,7 @@ A job may have left links in its folders that lead out of its sandbox, and the r
 every folder on the way is opened by itself, and a link among them is refused.
 """
 
+import io
 import os
 import stat
 import zipfile
@@ -20,6 +21,8 @@ MAX_ENTRIES = 200_000
 MAX_BYTES = 8 << 30
 """Of all files of one bundle."""
 COPY_BYTES = 1 << 20
+MAX_DIRECTORY = 24 << 20
+"""Bytes of a zip's list of what it holds, which is read into memory as a whole."""
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -122,13 +125,24 @@ def parts_of(name: str) -> tuple[str, ...]:
     return parts
 
 
+class _Bounded(io.BufferedReader):
+    """A file of which only so much is read into memory at once."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = MAX_DIRECTORY + 1 if size is None or size < 0 else size
+        data = super().read(min(wanted, MAX_DIRECTORY + 1))
+        if len(data) > MAX_DIRECTORY:
+            raise BadBundle(f"its list of files has more than {MAX_DIRECTORY >> 20} MiB")
+        return data
+
+
 def unpack_zip(bundle: Path, root: Path, below: tuple[str, ...], check: Callable[[], None]) -> int:
     """Unpack a zip into the folder `below` of `root`; how many files it held. `check` raises to have it stopped.
 
     Blocking. Raises BadBundle, OSError. Folders and plain files only: whatever else is in it is a plain file then.
     """
     try:
-        with zipfile.ZipFile(bundle) as opened, Into(root) as into:
+        with _Bounded(io.FileIO(bundle)) as file, zipfile.ZipFile(file) as opened, Into(root) as into:
             entries = opened.infolist()
             if len(entries) > MAX_ENTRIES:
                 raise BadBundle(f"it holds {len(entries)} files; at most {MAX_ENTRIES} are unpacked")

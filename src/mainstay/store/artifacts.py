@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from mainstay.store.database import Tx
 from mainstay.store.schema import artifacts, attempts, jobs, repositories
@@ -36,6 +36,13 @@ def put(tx: Tx, new: NewArtifact, now: datetime) -> None:
             keep_until=new.keep_until,
         )
     )
+
+
+def kept_by(tx: Tx, attempt_id: int, name: str) -> tuple[int, int]:
+    """How many artifacts an attempt has kept, and their bytes, without the one of that name."""
+    query = select(func.count(), func.coalesce(func.sum(artifacts.c.size_bytes), 0))
+    row = tx.conn.execute(query.where(artifacts.c.attempt_id == attempt_id, artifacts.c.name != name)).one()
+    return int(row[0]), int(row[1])
 
 
 def of_build(tx: Tx, build_id: int) -> list[Any]:

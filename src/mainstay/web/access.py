@@ -112,17 +112,24 @@ async def reader(request: Request, *, inside: bool = False) -> Identity | None:
     return person
 
 
-async def sight_now(request: Request) -> frozenset[int] | None:
-    """The same as `sight_of` for answers that stay open: looked up again. Raises NotSignedIn once the token or session
-    is worth nothing any more."""
+async def grants_now(request: Request) -> Grants:
+    """What may be read, for answers that stay open: looked up again. Raises NotSignedIn once the token or session is
+    worth nothing any more. `reader` or `check` must have been called."""
     found = asking(request)
-    if found is None or found.person is None:
-        return sight_of(request)
+    if found is None:
+        raise RuntimeError("nobody was asked who they are before a stream was opened")
+    if found.person is None:
+        return found.grants
     token = token_of(request) if found.person.kind == "api" else request.cookies.get(COOKIE)
     identity = await site_of(request).engine.authenticate(token or "")
     if identity is None:
         raise NotSignedIn("this session has ended")
-    return permit.sight(await _reading(request, identity))
+    return await _reading(request, identity)
+
+
+async def sight_now(request: Request) -> frozenset[int] | None:
+    """The repositories that may be seen by now; as `sight_of`."""
+    return permit.sight(await grants_now(request))
 
 
 async def still_seen(request: Request) -> bool:

@@ -10,7 +10,7 @@ from mainstay.flow import permit
 from mainstay.model.errors import BadInput, NotSignedIn
 from mainstay.store import events
 from mainstay.web import streams
-from mainstay.web.access import insider, sight_now
+from mainstay.web.access import grants_now, insider
 from mainstay.web.api import shaping
 from mainstay.web.api.asking import At
 from mainstay.web.options import Site
@@ -43,13 +43,13 @@ async def _story(request: Request, site: Site, last_id: int) -> AsyncIterator[by
     with site.streams.watch(site.engine.wake, "events") as watch:
         while site.streams.going():
             try:
-                seen = await sight_now(request)  # a token may be revoked, a role taken away, while this is open
+                grants = await grants_now(request)  # a token may be revoked, a role taken away, while this is open
             except NotSignedIn:
                 return
             found = await site.engine.db.read(events.since, last_id)
             for event in found:
                 last_id = event.id or last_id
-                if not permit.sees(seen, event.repository_id):
+                if not permit.hears(grants, event.kind, event.repository_id):
                     continue
                 yield streams.message(event.kind.value, shaping.happened(event), str(last_id))
             if not found and not await watch.wait(streams.BEAT_S):
