@@ -29,7 +29,7 @@ def up(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
     yield process
     process.send_signal(signal.SIGTERM)  # not killed: its local runner would outlive it, as it should
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 def client(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -83,4 +83,4 @@ def test_with_an_address_for_others_nobody_reads_before_signing_in(environment: 
             urlopen(f"{url}/")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)

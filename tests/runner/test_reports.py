@@ -161,9 +161,9 @@ def test_a_report_cut_anywhere_is_refused_and_crashes_nothing(whole: str) -> Non
 def test_a_hundred_thousand_tests_are_read_quickly() -> None:
     case = '<testcase classname="tests.test_a.Case" name="test_x[%d]" time="0.25"><failure>x</failure></testcase>'
     text = "<testsuites><testsuite>" + "".join(case % number for number in range(100_000)) + "</testsuite></testsuites>"
-    began = time.perf_counter()
+    began = time.process_time()
     assert sum(1 for _ in junit.read(io.BytesIO(text.encode()))) == 100_000
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_texts_are_bounded() -> None:

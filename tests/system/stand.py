@@ -30,7 +30,7 @@ GIT_ENV = {
 ENDED = {"passed", "failed", "allowed", "cancelled", "skipped", "neutral"}
 
 
-def until(ask: Callable[[], T | None], what: str, timeout_s: float = 60.0) -> T:
+def until(ask: Callable[[], T | None], what: str, timeout_s: float = 120.0) -> T:
     """Ask again until there is an answer; the time limit is for a stand that is broken, not for a slow one."""
     end = time.monotonic() + timeout_s
     while True:
@@ -113,7 +113,7 @@ class Process:
     def output(self) -> str:
         return "\n".join(self.lines)
 
-    def line(self, pattern: str, timeout_s: float = 30.0) -> str:
+    def line(self, pattern: str, timeout_s: float = 120.0) -> str:
         """The first group of the first line that fits, once it was printed."""
 
         def look() -> str | None:
@@ -130,7 +130,7 @@ class Process:
         self.process.kill()
         self.process.wait()
 
-    def stop(self, timeout_s: float = 30.0) -> int:
+    def stop(self, timeout_s: float = 60.0) -> int:
         """SIGTERM, and its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
@@ -242,7 +242,7 @@ class Stand:
         found: dict[str, Any] = self.call("GET", f"/builds/{build_id}")
         return found
 
-    def verdict(self, commit: str, timeout_s: float = 60.0) -> dict[str, Any]:
+    def verdict(self, commit: str, timeout_s: float = 120.0) -> dict[str, Any]:
         """The ended build of a commit (the only one)."""
 
         def look() -> dict[str, Any] | None:

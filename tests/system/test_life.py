@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -79,7 +78,7 @@ def test_sigterm_lets_a_runner_finish_its_job_and_take_no_other(tmp_path: Path, 
         runner.process.send_signal(signal.SIGTERM)
         runner.line("taking no more work")
         gate.open()
-        assert runner.process.wait(20) == 0
+        assert runner.process.wait(60) == 0
         assert attempts(here.verdict(first)) == [("passed", "r1")]
         assert here.build(waiting["id"])["jobs"][0]["attempts"][0]["runner"] is None
         here.runner("r2", "--executor", "process")
@@ -101,7 +100,7 @@ def test_a_second_sigterm_hands_the_job_back_and_another_runner_tries_it(
         runner.process.send_signal(signal.SIGTERM)
         runner.line("taking no more work")
         runner.process.send_signal(signal.SIGTERM)
-        assert runner.process.wait(20) == 0
+        assert runner.process.wait(60) == 0
         gate.open()
         here.runner("r2", "--executor", "process")
         build = here.verdict(commit)
@@ -162,7 +161,7 @@ def test_a_local_runner_that_dies_at_its_start_is_tried_less_and_less_often_and_
         os.environ["PATH"] = old
     try:
         start = time.monotonic()
-        told = until(lambda: len(_failures(here)) >= 3 and _failures(here), "three deaths to be told", timeout_s=40)
+        told = until(lambda: len(_failures(here)) >= 3 and _failures(here), "three deaths to be told", timeout_s=120)
         assert time.monotonic() - start > 1.0, "it is started again at once, then after a second"
         assert all("local-1 ended with exit code" in cause for cause in told)
         assert "it is started again in 1 s" in told[1]
@@ -223,7 +222,7 @@ def test_a_running_job_is_cancelled_with_everything_it_started(tmp_path: Path, p
         until(mark.exists, "the job to run")
         [build] = here.builds(commit=commit)
         here.cli("cancel", str(build["id"]))
-        ended = here.verdict(commit, timeout_s=20)
+        ended = here.verdict(commit)
         [attempt] = ended["jobs"][0]["attempts"]
         assert (ended["state"], attempt["state"]) == ("cancelled", "cancelled")
         assert "cancel" in attempt["reason"]
@@ -259,7 +258,7 @@ def test_one_job_of_a_build_runs_again_and_those_that_need_it_follow(tmp_path: P
         }
         flag.touch()
         here.cli("rerun", f"demo#{build['number']}", "--job", "test")
-        assert here.cli("wait", str(build["id"]), "--timeout", "30").returncode == 0
+        assert here.cli("wait", str(build["id"]), "--timeout", "120").returncode == 0
         again = {job["key"]: job for job in here.build(build["id"])["jobs"]}
         assert {key: job["state"] for key, job in again.items()} == {
             "lint": "passed",
@@ -293,29 +292,29 @@ def test_a_fresh_tip_goes_before_a_backlog_of_a_hundred_commits(tmp_path: Path, 
         assert here.builds(commit=commits[20])[0]["state"] != "passed", "the backlog is worked off back to front"
 
 
-def test_a_process_that_is_told_to_stop_while_people_look_on_stops_soon(tmp_path: Path, project: Project) -> None:
+def test_a_process_that_is_told_to_stop_while_people_look_on_stops_soon(
+    tmp_path: Path, project: Project, gate: Gate
+) -> None:
     """Open streams, followed logs and long polls are ended by the server, not waited for."""
-    project.workflow("echo hello")
+    project.workflow(gate.script)
     commit = project.commit()
     project.push()
-    with stand(tmp_path) as here:
+    with stand(tmp_path) as here, contextlib.ExitStack() as streams:
         here.serve()
         here.runner("r1", "--executor", "process")
         here.watch(project)
-        here.verdict(commit)
-        paths = ("/api/v1/events", "/api/v1/events?since=0", "/api/v1/builds/1?wait=300")
-        readers = [threading.Thread(target=stream, args=(here, path, 30.0), daemon=True) for path in paths]
-        for reader in readers:
-            reader.start()
+        gate.wait_for()
+        [job] = here.build(here.builds(commit=commit)[0]["id"])["jobs"]
+        log = f"/api/v1/jobs/{job['id']}/attempts/1/log?follow=1"
+        answers = []
+        for path in ("/api/v1/events", "/api/v1/events?since=0", log):
+            request = urllib.request.Request(here.url + path, headers={"Authorization": f"Bearer {here.token}"})
+            answers.append(streams.enter_context(urllib.request.urlopen(request, timeout=60)))
         assert here.server is not None
-        time.sleep(0.5)
-        start = time.monotonic()
         assert here.server.stop() == 0
-        took = time.monotonic() - start
-        for reader in readers:
-            reader.join(10)
-            assert not reader.is_alive()
-        assert took < 2.5, f"it took {took:.1f} s"
+        for answer in answers:
+            answer.read()  # each has come to its end
+        assert "graceful shutdown" not in here.server.output, "uvicorn had to cancel what was open"
         assert "Traceback" not in here.server.output, here.server.output
 
 
@@ -328,5 +327,5 @@ def test_the_runner_process_needs_no_word_from_anybody_to_say_what_is_wrong(tmp_
             data=here.data,
             env={"MAINSTAY_RUNNER_TOKEN": "mst_runner_nonsense"},
         )
-        assert wrong.process.wait(20) == 4
+        assert wrong.process.wait(60) == 4
         until(lambda: "runner-token" in wrong.output, "what to do")

@@ -49,7 +49,7 @@ class Served:
 
     def do(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run an async function in the server's event loop."""
-        return asyncio.run_coroutine_threadsafe(function(*args), self.loop).result(20)
+        return asyncio.run_coroutine_threadsafe(function(*args), self.loop).result(60)
 
     def fill(self, function: Callable[[Filling], Any]) -> Any:
         """Write rows in one transaction."""
@@ -73,11 +73,11 @@ def served(folder: Path, template: Path) -> Iterator[Served]:
     server = Served(folder)
     thread = threading.Thread(target=server.run)
     thread.start()
-    assert server.ready.wait(20)
+    assert server.ready.wait(60)
     server.fill(lambda f: (f.token("api", API_TOKEN, "ada"), f.token("runner", RUNNER_TOKEN, "farm")))
     try:
         yield server
     finally:
         server.stop()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()

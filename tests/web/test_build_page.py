@@ -183,7 +183,7 @@ def test_markdown_becomes_harmless_html(text: str, html: str) -> None:
 
 
 def test_no_markdown_takes_long() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     for text in ("[" * 99_000, "![" * 60_000, "> " * 30_000, "*a **b " * 9_000, "<div>" * 20_000, "|a" * 40_000):
         markdown.rendered(text)
-    assert time.monotonic() - begun < 30  # measured: 2 s
+    assert time.process_time() - begun < 30  # measured: 2 s

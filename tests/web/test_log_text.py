@@ -53,7 +53,7 @@ def test_no_bytes_whatever_become_other_tags_than_ours(data: bytes) -> None:
 
 
 def test_bombs_are_read_quickly() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     for bomb in (
         b"\x1b[31m" * 60_000,
         b"\x1b]" * 60_000,
@@ -63,7 +63,7 @@ def test_bombs_are_read_quickly() -> None:
     ):
         list(ansi.lines(bomb, 0))
         failure.first_failing_line(bomb)
-    assert time.monotonic() - begun < 5  # measured: 0.1 s
+    assert time.process_time() - begun < 20  # measured: 0.1 s
 
 
 @pytest.mark.parametrize(
