@@ -109,7 +109,8 @@ async def test_an_environment_larger_than_a_socket_buffer_arrives() -> None:
 async def test_a_run_that_was_given_up_does_not_stand_in_the_way_of_the_next(word: str) -> None:
     async with zygote() as one:
         keeper = await one.keeper("owner:1")
-        running = asyncio.ensure_future(step(keeper, "sh", "-c", "sleep 600; true", word))
+        # One process: a shell may start its child between the look at who is there and the signal.
+        running = asyncio.ensure_future(step(keeper, sys.executable, "-c", "import time; time.sleep(600)", word))
         await until(lambda: marked(word))
         running.cancel()
         await asyncio.wait([running])

@@ -643,7 +643,7 @@ async def test_a_spare_tree_can_be_prepared(upstream: Upstream, commits: list[st
     trees = await opened(tmp_path, upstream)
     trees.prepare(upstream.source(commits[0]), upstream.fetch)
     await trees.close()
-    assert (tmp_path / "data/trees/7/1/work/a.txt").read_text() == "one\n"
+    assert (tmp_path / "data/trees/7/1/work" / "a.txt").read_text() == "one\n"
 
 
 async def test_a_change_in_the_very_tick_of_the_checkout_is_seen(

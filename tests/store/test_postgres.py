@@ -86,6 +86,28 @@ async def test_a_listener_that_was_cut_off_comes_back_and_wakes_everything(datab
     await other.close()
 
 
+async def test_a_listener_comes_back_after_an_error_that_nobody_expects(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = await open_database(database_url), await open_database(database_url)
+    there: asyncio.Queue[str] = asyncio.Queue()
+    other.on_wake(there.put_nowait)
+    connect, refused = PostgresDatabase._connect, []
+
+    async def refuse_once(self: PostgresDatabase) -> object:
+        if self is other and not refused:
+            refused.append(self)
+            raise asyncpg.InternalClientError("unexpected")
+        return await connect(self)
+
+    monkeypatch.setattr(PostgresDatabase, "_connect", refuse_once)
+    await one.read(lambda tx: tx.conn.exec_driver_sql(OTHERS).all())
+    await until_heard(there, EVERYTHING)
+    assert refused
+    await one.close()
+    await other.close()
+
+
 async def test_idle_connections_that_were_killed_cost_nobody_an_error(database: Database) -> None:
     await asyncio.gather(*(database.read(names) for _ in range(30)))
     await database.read(lambda tx: tx.conn.exec_driver_sql(OTHERS).all())

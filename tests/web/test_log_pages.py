@@ -5,8 +5,10 @@ import re
 import time
 
 import pytest
+from sqlalchemy import update
 
 from mainstay.model.errors import BadInput
+from mainstay.store.schema import attempts
 from mainstay.web.pages import log_search
 from tests.web.conftest import Site, on_each_database
 from tests.web.filling import Filling, JobRow, Step
@@ -38,6 +40,17 @@ def test_a_log_opens_at_its_first_failing_line(site: Site) -> None:
     steps = [Step("Set up", output=b"x\n"), Step("Run", "failed", b"hello\nE       assert 1 == 2\nbye\n", exit_code=1)]
     with_log(site, *steps, state="failed")
     assert lines(site.page(PAGE).text, "here") == [(3, "E       assert 1 == 2")]
+
+
+def test_lines_that_came_before_their_step_was_known_stay_where_they_are(site: Site) -> None:
+    """What a live page keeps as it is has the same mark afterwards."""
+    with_log(site, Step("Run", "running", b"one\ntwo\n"), state="running")
+    known = re.findall('data-keep="([^"]+)"', site.page(PAGE).text)
+    site.fill(lambda f: f.conn.execute(update(attempts).values(steps=[])))
+    before = site.page(PAGE).text
+    assert 'aria-label="Lines of the log"' in before
+    assert re.findall('data-keep="([^"]+)"', before) == known
+    assert len(known) == 1
 
 
 def test_a_large_log_is_shown_in_small_parts(site: Site) -> None:

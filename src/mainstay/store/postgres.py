@@ -225,9 +225,9 @@ class PostgresDatabase(Database):
                     else:
                         listening.set_result(None)
                     await _until_dead(conn, closed)
-            except GONE as error:
+            except Exception as error:  # noqa: BLE001 - without this connection nothing of other servers is heard
                 if not listening.done():
-                    listening.set_exception(in_words(error, self.where))
+                    listening.set_exception(in_words(error, self.where) if isinstance(error, GONE) else error)
                     return
                 log.warning("Lost the connection that listens to %s: %s", self.where, error)
             await asyncio.sleep(_about(pause))

@@ -11,14 +11,14 @@ from mainstay.runner.actions.call import Call
 MOST_FILES = 200
 SCRIPT = r"""
 import re, sqlite3, sys
-tree = re.compile(r"/.*?/trees/\d+/\d+/work/")
-work = sys.argv[1] + "/"
+tree = re.compile(r"/.*?/trees/\d+/\d+/work(?=/)")
+work = sys.argv[1]
 for name in sys.argv[2:]:
     try:
         db = sqlite3.connect(name)
         for number, path in db.execute("select id, path from file").fetchall():
             found = tree.match(path)
-            if found and not path.startswith(work):
+            if found and not path.startswith(work + "/"):
                 db.execute("update or ignore file set path = ? where id = ?", (work + path[found.end():], number))
         db.commit()
         db.close()
