@@ -179,11 +179,14 @@ def test_a_growing_log_follows_whoever_is_at_its_end_and_moves_nobody_else(
     behind.bring_to_front()
     behind.evaluate("scrollTo(0, 400)")
     expect(behind.locator("body[data-refresh]")).to_have_count(1)
+    # What counts is where the lines stand: what is above them may become known late, and be higher then.
+    place = "Math.round(document.getElementById('L40').getBoundingClientRect().top)"
+    stood = behind.evaluate(place)
     first.touch()
     newer = behind.locator(".newer")
     expect(newer).to_have_text("3 new lines", timeout=WAIT_MS)
     expect(behind.locator("#log")).to_contain_text("and more")
-    assert behind.evaluate("scrollY") == 400, "the reader was moved"
+    assert behind.evaluate(place) == stood, "the reader was moved"
     end.bring_to_front()
     expect(end.locator("#log")).to_contain_text("the second step", timeout=WAIT_MS)
     expect(end.locator("#log")).not_to_contain_text("299")
